@@ -1,0 +1,106 @@
+"""Full-size label maps from a network's small logits, without ever holding full-size logits.
+
+A 1024x2048 image in 19 classes has 160 MB of logits once they are upsampled, but 2 MB of labels.
+So the output is made in strips of rows, each upsampled, reduced to labels and forgotten. Upsampling
+is bilinear with `align_corners=False`, exactly as in training, at any ratio, downwards too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Float32, UInt8
+from torch import Tensor
+
+from eseg.data.dataset import MAX_CLASSES
+
+_STRIP_ELEMENTS = 1 << 20
+"""Upsampled logits held at once: 4 MB in float32, which stays in a processor's cache."""
+
+
+@torch.no_grad()
+def upsample_labels(
+    logits: Float[Tensor, "batch classes height width"], size: tuple[int, int]
+) -> UInt8[Tensor, "batch out_height out_width"]:
+    """The most probable class of every pixel at another size.
+
+    Equal to `interpolate(logits, size, mode="bilinear").argmax(1)` up to the order of rounding.
+
+    Args:
+        logits: Unnormalised scores; computed in float32 whatever their dtype.
+        size: Wanted (height, width) in pixels, each at least 1.
+
+    Returns:
+        Class ids in [0, classes).
+
+    Raises:
+        ValueError: If there are more classes than 8-bit labels can hold.
+    """
+    labels = _empty_labels(logits, size)
+    for rows, strip in _upsampled_strips(logits, size):
+        labels[:, rows] = strip.max(dim=1).indices.byte()  # on CPUs far faster than argmax
+    return labels
+
+
+@torch.no_grad()
+def upsample_labels_with_confidence(
+    logits: Float[Tensor, "batch classes height width"], size: tuple[int, int]
+) -> tuple[
+    UInt8[Tensor, "batch out_height out_width"], Float32[Tensor, "batch out_height out_width"]
+]:
+    """`upsample_labels`, and how sure the network is of each of them.
+
+    Args:
+        logits: Unnormalised scores; computed in float32 whatever their dtype.
+        size: Wanted (height, width) in pixels, each at least 1.
+
+    Returns:
+        Class ids in [0, classes), and the softmax probability of that class, in (0, 1].
+
+    Raises:
+        ValueError: If there are more classes than 8-bit labels can hold.
+    """
+    labels = _empty_labels(logits, size)
+    confidence = torch.empty(labels.shape, dtype=torch.float32, device=logits.device)
+    for rows, strip in _upsampled_strips(logits, size):
+        best, ids = strip.max(dim=1)
+        labels[:, rows] = ids.byte()
+        confidence[:, rows] = (best - strip.logsumexp(dim=1)).exp()
+    return labels, confidence
+
+
+def _empty_labels(
+    logits: Float[Tensor, "batch classes height width"], size: tuple[int, int]
+) -> UInt8[Tensor, "batch out_height out_width"]:
+    """Room for the labels, once it is sure that they fit."""
+    batch, classes = logits.shape[:2]
+    if classes > MAX_CLASSES:
+        raise ValueError(f"labels are 8-bit: at most {MAX_CLASSES} classes, not {classes}")
+    return torch.empty(batch, *size, dtype=torch.uint8, device=logits.device)
+
+
+def _upsampled_strips(
+    logits: Float[Tensor, "batch classes height width"], size: tuple[int, int]
+) -> Iterator[tuple[slice, Tensor]]:
+    """Yield (output rows, their float32 logits at the output's width), from top to bottom."""
+    batch, classes, in_height, _ = logits.shape
+    height, width = size
+    # Where each output row lies between two input rows; the same formula in the same precision as
+    # torch's own interpolation, which measures from pixel centres and repeats the border.
+    centres = torch.arange(height, dtype=torch.float32, device=logits.device) + 0.5
+    position = (centres * (in_height / height) - 0.5).clamp(0, in_height - 1)
+    above = position.long()
+    below = (above + 1).clamp(max=in_height - 1)
+    share = (position - above)[:, None]
+
+    step = max(1, _STRIP_ELEMENTS // (batch * classes * width))
+    for start in range(0, height, step):
+        rows = slice(start, min(start + step, height))
+        blended = torch.lerp(
+            logits[:, :, above[rows]].float(), logits[:, :, below[rows]].float(), share[rows]
+        )
+        # The rows are in place, so only the width still changes here.
+        strip_size = (rows.stop - rows.start, width)
+        yield rows, F.interpolate(blended, strip_size, mode="bilinear", align_corners=False)

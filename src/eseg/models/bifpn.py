@@ -1,0 +1,96 @@
+"""BiFPN, the paper's decoder: top-down and bottom-up passes, repeated (sections 2 and 3.1)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from eseg.models.fusion import FastNormalizedSum
+from eseg.models.layers import (
+    ConvNormAct,
+    FeatureSpec,
+    FeatureStage,
+    SeparableConvNormAct,
+    resize_to,
+)
+
+
+class BiFPN(FeatureStage):
+    """Brings every level to one width, then mixes all levels in both directions, again and again.
+
+    A level has one 1x1 projection, which its top-down and its bottom-up node share.
+
+    Args:
+        features: Maps of the pyramid, fine to coarse, each half the size of the one before.
+        channels: Width of every output.
+        repeats: Number of BiFPN layers.
+        act: Activation of the nodes.
+    """
+
+    def __init__(
+        self,
+        features: list[FeatureSpec],
+        channels: int,
+        repeats: int,
+        *,
+        act: type[nn.Module],
+    ) -> None:
+        super().__init__()
+        self.laterals = nn.ModuleList(ConvNormAct(spec.channels, channels) for spec in features)
+        self.layers = nn.ModuleList(
+            BiFPNLayer(len(features), channels, act=act) for _ in range(repeats)
+        )
+        self.features = [FeatureSpec(channels, spec.stride) for spec in features]
+
+    def forward(self, features: list[Tensor]) -> list[Tensor]:
+        """Map levels, fine to coarse, to as many maps of the same sizes."""
+        features = [lateral(x) for lateral, x in zip(self.laterals, features, strict=True)]
+        for layer in self.layers:
+            features = layer(features)
+        return features
+
+
+class BiFPNLayer(nn.Module):
+    """One top-down and one bottom-up pass over n levels: 2 (n - 1) nodes."""
+
+    def __init__(self, levels: int, channels: int, *, act: type[nn.Module]) -> None:
+        super().__init__()
+
+        def node(inputs: int) -> FusionNode:
+            return FusionNode(inputs, channels, act=act)
+
+        # Both lists are fine to coarse. The coarsest level starts the top-down chain without a
+        # node, and so has one input less on the way up; the finest is done after the way down.
+        self.top_down = nn.ModuleList(node(2) for _ in range(levels - 1))
+        self.bottom_up = nn.ModuleList(
+            node(3 if level < levels - 1 else 2) for level in range(1, levels)
+        )
+        self.downsample = nn.MaxPool2d(3, stride=2, padding=1)
+
+    def forward(self, features: list[Tensor]) -> list[Tensor]:
+        """Map n levels of one width, fine to coarse, to n maps of the same sizes."""
+        coarsest = len(features) - 1
+        down = list(features)
+        for level in range(coarsest - 1, -1, -1):
+            coarser = resize_to(down[level + 1], features[level], mode="nearest")
+            down[level] = self.top_down[level]([features[level], coarser])
+
+        up = [down[0]]
+        for level in range(1, coarsest + 1):
+            finer = self.downsample(up[-1])
+            middle = [down[level]] if level < coarsest else []
+            up.append(self.bottom_up[level - 1]([features[level], *middle, finer]))
+        return up
+
+
+class FusionNode(nn.Module):
+    """Weighted sum, activation, separable 3x3 convolution, batch norm."""
+
+    def __init__(self, inputs: int, channels: int, *, act: type[nn.Module]) -> None:
+        super().__init__()
+        self.weighted_sum = FastNormalizedSum(inputs)
+        self.act = act()
+        self.conv = SeparableConvNormAct(channels, channels)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """Fuse maps of one shape into one of that shape."""
+        return self.conv(self.act(self.weighted_sum(features)))

@@ -1,0 +1,102 @@
+"""What a network of the family is made of, and the six that the paper names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+LITE_BACKBONE = "lite"
+"""The backbone name that stands for the encoder of section 3.3 instead of a timm network."""
+
+Decoder = Literal["bifpn", "fpn", "deeplabv3plus"]
+Activation = Literal["silu", "relu"]
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Architecture of one network; every field can be overridden in `create_model`.
+
+    Attributes:
+        backbone: timm name of a convolutional network, with the tag of its ImageNet weights
+            (`efficientnet_b1.ft_in1k`), or `lite` for the encoder of section 3.3.
+        width: Multiplier of the Lite encoder's channels; timm backbones carry their own.
+        depth: Multiplier of the Lite encoder's blocks; timm backbones carry their own.
+        in_channels: Channels of the input image, 3 for RGB.
+        num_classes: Channels of the logits, ignore not counted.
+        min_level: Finest level i of the decoder (stride 2^i), in [2, 5]; the head sits there.
+        max_level: Coarsest level of the decoder, in [5, 9] (Table 1). DeepLabV3+ reads P5 as its
+            coarsest whatever stands here.
+        decoder: `bifpn` (the paper's), `fpn` (Table 2) or `deeplabv3plus` (Table 8).
+        channels: Width of the decoder and the head; the ASPP width for DeepLabV3+.
+        repeats: BiFPN layers; the other decoders make one pass.
+        atrous: Keep P5 at stride 16 with dilated convolutions (Table 8, 'w/ atrous'); for
+            DeepLabV3+ on a timm backbone only.
+        activation: `silu`, or `relu` for the Lite family (section 3.3).
+        norm_eps: Batch-norm epsilon of everything but a timm backbone, which keeps the value its
+            weights were trained with.
+        norm_momentum: Batch-norm momentum of the whole network, in torch's convention.
+    """
+
+    backbone: str = "efficientnet_b1.ft_in1k"
+    width: float = 1.0
+    depth: float = 1.0
+    in_channels: int = 3
+    num_classes: int = 19
+    min_level: int = 2
+    max_level: int = 9
+    decoder: Decoder = "bifpn"
+    channels: int = 96
+    repeats: int = 4
+    atrous: bool = False
+    activation: Activation = "silu"
+    norm_eps: float = 1e-3
+    norm_momentum: float = 0.01
+
+    def __post_init__(self) -> None:
+        """Refuse values that no network can be built from."""
+        for name in ("in_channels", "num_classes", "channels", "repeats"):
+            _require(getattr(self, name) >= 1, self, name, "at least 1")
+        for name in ("width", "depth", "norm_eps"):
+            _require(getattr(self, name) > 0, self, name, "above 0")
+        _require(0 < self.norm_momentum <= 1, self, "norm_momentum", "in (0, 1]")
+        _require(2 <= self.min_level <= 5, self, "min_level", "in [2, 5]")
+        _require(5 <= self.max_level <= 9, self, "max_level", "in [5, 9]")
+        for name, choices in (("decoder", Decoder), ("activation", Activation)):
+            allowed = get_args(choices)
+            _require(getattr(self, name) in allowed, self, name, f"one of {', '.join(allowed)}")
+        if self.atrous and (self.decoder != "deeplabv3plus" or self.backbone == LITE_BACKBONE):
+            raise ValueError(
+                "atrous: only deeplabv3plus on a timm backbone has an atrous form (Table 8); "
+                f"this is {self.decoder} on {self.backbone}"
+            )
+        if self.decoder == "deeplabv3plus" and self.min_level > 3:
+            raise ValueError("min_level: the skip of deeplabv3plus is at level 2 or 3")
+
+
+def _require(holds: bool, config: ModelConfig, name: str, claim: str) -> None:
+    if not holds:
+        raise ValueError(f"{name} must be {claim}, not {getattr(config, name)!r}")
+
+
+def _lite(width: float, depth: float, channels: int, repeats: int) -> ModelConfig:
+    return ModelConfig(
+        backbone=LITE_BACKBONE,
+        width=width,
+        depth=depth,
+        min_level=3,
+        channels=channels,
+        repeats=repeats,
+        activation="relu",
+    )
+
+
+PRESETS: dict[str, ModelConfig] = {
+    "eseg_lite_s": _lite(width=0.4, depth=0.6, channels=64, repeats=1),
+    "eseg_lite_m": _lite(width=0.6, depth=1.0, channels=80, repeats=2),
+    "eseg_lite_l": _lite(width=1.0, depth=1.0, channels=96, repeats=3),
+    "eseg_s": ModelConfig(backbone="efficientnet_b1.ft_in1k", channels=96, repeats=4),
+    "eseg_m": ModelConfig(backbone="efficientnet_b4.ra2_in1k", channels=192, repeats=5),
+    # Only the variant ported from TensorFlow has ImageNet-1k weights at this size.
+    "eseg_l": ModelConfig(backbone="tf_efficientnet_b7.ra_in1k", channels=288, repeats=6),
+}
+"""The family (Table 3), small to large within Lite and within the full networks."""

@@ -1,0 +1,167 @@
+"""A timm backbone as the maps P2 to P5."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import cast
+
+import timm
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from timm.models import FeatureInfo
+from torch import Tensor, nn
+
+from eseg.models.layers import (
+    FeatureSpec,
+    FeatureStage,
+    make_batch_norms_safe,
+    make_padding_symmetric,
+)
+
+PROBE_SIZE = (65, 97)
+"""A size that no stride divides: what a backbone makes of it shows how it rounds."""
+
+
+class BackboneError(ValueError):
+    """The backbone does not exist, cannot serve as an encoder, or has no weights to load."""
+
+
+class TimmEncoder(FeatureStage):
+    """The feature maps of a convolutional timm network, fine to coarse.
+
+    Args:
+        backbone: timm name, with or without the tag of its weights.
+        in_channels: Channels of the image.
+        min_level: Finest level to return, in [2, 5].
+        atrous: Keep P5 at stride 16 with dilated convolutions (Table 8).
+        pretrained: Load the ImageNet weights of the tag through timm (download, then its cache),
+            or from a local file.
+
+    Attributes:
+        features: Channels and stride of each map.
+        mean: Mean RGB that the weights expect, in [0, 1].
+        std: Standard deviation that the weights expect, in [0, 1].
+
+    Raises:
+        BackboneError: The name is unknown; its maps are not NCHW at strides 4 to 32; weights were
+            asked for and cannot be had.
+    """
+
+    def __init__(
+        self,
+        backbone: str,
+        *,
+        in_channels: int,
+        min_level: int,
+        atrous: bool = False,
+        pretrained: bool | str | Path = False,
+    ) -> None:
+        super().__init__()
+        strides = [1 << level for level in range(min_level, 6)]
+        indices, self.pads = _inspect(backbone, strides)
+        options = {"features_only": True, "out_indices": indices, "in_chans": in_channels}
+        if atrous:
+            options["output_stride"] = 16
+            strides[-1] = 16
+        self.backbone = _create(backbone, pretrained, options)
+        make_batch_norms_safe(self.backbone)
+        make_padding_symmetric(self.backbone)
+        channels = _feature_info(self.backbone).channels()
+        self.features = [FeatureSpec(*spec) for spec in zip(channels, strides, strict=True)]
+        config = timm.get_pretrained_cfg(backbone, allow_unregistered=False)
+        assert config is not None  # timm has just built this network
+        self.mean, self.std = tuple(config.mean), tuple(config.std)
+
+    def forward(self, image: Float[Tensor, "batch channels height width"]) -> list[Tensor]:
+        """Return the maps of `features`; a side of n pixels gives ceil(n / stride) cells."""
+        if not self.pads:
+            return self.backbone(image)
+        height, width = image.shape[-2:]
+        padded = F.pad(image, (0, -width % 32, 0, -height % 32))
+        return [
+            x[..., : -(-height // spec.stride), : -(-width // spec.stride)]
+            for x, spec in zip(self.backbone(padded), self.features, strict=True)
+        ]
+
+
+def _inspect(backbone: str, strides: list[int]) -> tuple[list[int], bool]:
+    """Find which outputs of a backbone have the strides, and whether odd sizes need padding."""
+    try:
+        with torch.device("meta"):
+            network = timm.create_model(backbone, features_only=True, pretrained=False).eval()
+    except Exception as error:  # timm raises whatever the network at hand runs into
+        raise BackboneError(
+            f"backbone {backbone!r}: timm cannot build it as a feature extractor ({error}). "
+            "timm.list_models() lists the names; a convolutional one with features_only is needed"
+        ) from error
+    reductions = _feature_info(network).reduction()
+    channels = _feature_info(network).channels()
+    missing = [stride for stride in strides if stride not in reductions]
+    if missing:
+        raise BackboneError(
+            f"backbone {backbone!r} has maps at strides {reductions}, but {missing} is needed; "
+            "choose a convolutional network with maps down to stride 32"
+        )
+    # Where several maps share a stride, the last one has seen the most layers.
+    indices = [len(reductions) - 1 - reductions[::-1].index(stride) for stride in strides]
+
+    def shapes(size: tuple[int, int]) -> list[tuple[int, ...]]:
+        with torch.device("meta"):
+            maps = network(torch.empty(1, 3, *size))
+        return [tuple(maps[index].shape) for index in indices]
+
+    def expected(size: tuple[int, int]) -> list[tuple[int, ...]]:
+        return [
+            (1, channels[index], *(math.ceil(side / stride) for side in size))
+            for index, stride in zip(indices, strides, strict=True)
+        ]
+
+    try:
+        divisible = shapes((64, 96))
+    except Exception as error:  # a fixed input size, most often
+        raise BackboneError(f"backbone {backbone!r} does not run at 64x96: {error}") from error
+    if divisible != expected((64, 96)):
+        raise BackboneError(
+            f"backbone {backbone!r} gives maps of shape {divisible} for a 64x96 image, not NCHW at "
+            f"strides {strides}; choose a convolutional network"
+        )
+    try:
+        rounds_up = shapes(PROBE_SIZE) == expected(PROBE_SIZE) and shapes((1, 1)) == expected(
+            (1, 1)
+        )
+    except RuntimeError:
+        rounds_up = False
+    return indices, not rounds_up
+
+
+def _feature_info(network: nn.Module) -> FeatureInfo:
+    return cast(FeatureInfo, network.feature_info)
+
+
+def _create(backbone: str, pretrained: bool | str | Path, options: dict) -> nn.Module:
+    if pretrained is False:
+        return timm.create_model(backbone, pretrained=False, **options)
+    overlay = None
+    if pretrained is not True:
+        path = Path(pretrained).expanduser()
+        if not path.is_file():
+            raise BackboneError(f"pretrained_backbone: no file at {path}")
+        overlay = {"file": str(path)}
+    try:
+        return timm.create_model(
+            backbone, pretrained=True, pretrained_cfg_overlay=overlay, **options
+        )
+    except Exception as error:  # the hub client, the file system and torch each have their own
+        ways_out = (
+            "the file must be a state dict of this very timm network"
+            if overlay
+            else "without network, pass pretrained_backbone=FILE (weights fetched elsewhere), "
+            "fill timm's cache (HF_HOME) beforehand, or train from scratch with "
+            "pretrained_backbone=False"
+        )
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise BackboneError(
+            f"no ImageNet weights for backbone {backbone!r}: {reason}. Ways out: {ways_out}"
+        ) from error

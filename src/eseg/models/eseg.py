@@ -1,0 +1,84 @@
+"""ESeg: encoder, pyramid, decoder, fusion, head (section 3.1, Figure 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from eseg.models.config import ModelConfig
+from eseg.models.fold import fold
+from eseg.models.layers import Normalize, resize_to
+
+
+class ESeg(nn.Module):
+    """A semantic segmentation network without atrous convolutions or high internal resolution.
+
+    `create_model` builds one; this class only says how the parts work together.
+
+    Args:
+        encoder: Image to maps P2..P5 (P3..P5 for Lite).
+        pyramid: Appends the levels beyond P5.
+        decoder: Mixes the levels; returns maps of one width.
+        fusion: Those maps to one, at the finest level.
+        head: That map to logits.
+        mean: Mean RGB of the backbone's training images, in [0, 1].
+        std: Their standard deviation, in [0, 1].
+        config: What the parts were built from; a checkpoint rebuilds the network from it.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: nn.Module,
+        pyramid: nn.Module,
+        decoder: nn.Module,
+        fusion: nn.Module,
+        head: nn.Module,
+        mean: Sequence[float],
+        std: Sequence[float],
+        config: ModelConfig,
+    ) -> None:
+        super().__init__()
+        self.normalize = Normalize(mean, std)
+        self.encoder = encoder
+        self.pyramid = pyramid
+        self.decoder = decoder
+        self.fusion = fusion
+        self.head = head
+        self.config = config
+
+    @property
+    def stride(self) -> int:
+        """Pixels of the image per cell of `logits`, 4 or 8 in the presets."""
+        return 1 << self.config.min_level
+
+    def logits(
+        self, image: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch classes rows columns"]:
+        """Class scores at the finest level's stride: `rows` is ceil(height / stride).
+
+        Args:
+            image: RGB in [0, 1] (the channels of the config), any size from 1x1. The network
+                normalises it; nobody else does.
+        """
+        features = self.encoder(self.normalize(image))
+        features = self.pyramid(features)
+        features = self.decoder(features)
+        return self.head(self.fusion(features))
+
+    def forward(
+        self, image: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch classes height width"]:
+        """Class scores at the size of the image: `logits`, bilinearly upsampled."""
+        return resize_to(self.logits(image), image)
+
+    def fold(self) -> ESeg:
+        """Return an evaluation copy whose learned constants are constants of its graph.
+
+        Softmax and normalised fusion weights become numbers, batch norms become part of the
+        convolutions before them (section 3.1: "we can get rid of the softmax function"). The
+        logits stay the same up to float rounding. The copy is for inference only.
+        """
+        return fold(self)

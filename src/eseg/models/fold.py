@@ -1,0 +1,133 @@
+"""Folding a trained network: what is constant after training becomes a constant of the graph."""
+
+from __future__ import annotations
+
+import copy
+from typing import TypeVar, cast
+
+import torch
+from timm.layers.norm_act import BatchNormAct2d
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from eseg.models.fusion import LearnedSum
+from eseg.models.layers import Normalize
+
+Network = TypeVar("Network", bound=nn.Module)
+
+PROBE_SIZE = 64
+"""Side of the image that shows which convolution feeds which batch norm, and checks the result."""
+
+
+class ChannelAffine(nn.Module):
+    """A batch norm without a convolution before it: one factor and one offset per channel."""
+
+    factor: Tensor
+    offset: Tensor
+
+    def __init__(self, norm: nn.BatchNorm2d) -> None:
+        super().__init__()
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        offset = norm.bias - norm.running_mean * factor
+        self.register_buffer("factor", factor.detach().view(1, -1, 1, 1))
+        self.register_buffer("offset", offset.detach().view(1, -1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scale and shift (batch, channels, height, width) per channel."""
+        return x * self.factor + self.offset
+
+
+def fold(model: Network) -> Network:
+    """Copy a network for inference with fusion weights and batch norms turned into constants.
+
+    Any network will do whose batch norms are `BatchNorm2d`s, timm's with activation among them.
+
+    Args:
+        model: The network; it stays as it is. It must take a float image (batch, channels, 64, 64)
+            with the channels of its `normalize` module.
+
+    Returns:
+        The folded copy in evaluation mode, without gradients.
+
+    Raises:
+        RuntimeError: The copy's output is not the original's: the network uses the output of some
+            convolution in another place than the batch norm behind it.
+    """
+    folded = copy.deepcopy(model).eval().requires_grad_(False)
+    image = _probe_image(folded)
+    before = _run(folded, image)
+    _fold_batch_norms(folded, image)
+    _fold_sums(folded)
+    after = _run(folded, image)
+    tolerance = 1e-3 * before.abs().max().clamp(min=1e-3)
+    if not torch.allclose(before, after, rtol=0, atol=float(tolerance)):
+        raise RuntimeError(
+            "folding changed the output of this network: one of its convolutions feeds more than "
+            "the batch norm behind it. Use it unfolded"
+        )
+    return folded
+
+
+def _fold_batch_norms(model: nn.Module, image: Tensor) -> None:
+    convolutions = _convolution_before_each_norm(model, image)
+    names = {module: name for name, module in model.named_modules()}
+    for norm in [m for m in names if isinstance(m, nn.BatchNorm2d)]:
+        conv = convolutions.get(norm)
+        if conv is None:
+            replacement: nn.Module = ChannelAffine(norm)
+        else:
+            model.set_submodule(names[conv], fuse_conv_bn_eval(conv, norm))
+            replacement = nn.Identity()
+        if isinstance(norm, BatchNormAct2d):
+            # The activation lives inside timm's batch norm and must outlive it.
+            replacement = nn.Sequential(replacement, cast(nn.Module, norm.act))
+        model.set_submodule(names[norm], replacement)
+
+
+def _convolution_before_each_norm(model: nn.Module, image: Tensor) -> dict[nn.Module, nn.Conv2d]:
+    """Run the network once and see whose output each batch norm receives."""
+    made_by: dict[int, nn.Conv2d] = {}
+    alive: list[Tensor] = []  # an id is unique only as long as its tensor lives
+    pairs: dict[nn.Module, nn.Conv2d] = {}
+
+    def after_convolution(module: nn.Module, _: tuple, output: Tensor) -> None:
+        assert isinstance(module, nn.Conv2d)
+        made_by[id(output)] = module
+        alive.append(output)
+
+    def before_norm(module: nn.Module, inputs: tuple) -> None:
+        conv = made_by.get(id(inputs[0]))
+        if conv is not None:
+            pairs[module] = conv
+
+    handles = []
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            handles.append(module.register_forward_hook(after_convolution))
+        elif isinstance(module, nn.BatchNorm2d):
+            handles.append(module.register_forward_pre_hook(before_norm))
+    _run(model, image)
+    for handle in handles:
+        handle.remove()
+    return pairs
+
+
+def _fold_sums(model: nn.Module) -> None:
+    for name, module in list(model.named_modules()):
+        if isinstance(module, LearnedSum):
+            model.set_submodule(name, module.fold())
+
+
+def _probe_image(model: nn.Module) -> Tensor:
+    normalize = next(m for m in model.modules() if isinstance(m, Normalize))
+    channels = normalize.factor.shape[1]
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(1, channels, PROBE_SIZE, PROBE_SIZE, generator=generator)
+    return image.to(normalize.factor)
+
+
+@torch.no_grad()
+def _run(model: nn.Module, image: Tensor) -> Tensor:
+    return model(image)

@@ -1,0 +1,92 @@
+"""Weighted sums of feature maps: softmax weights at the end, fast normalised ones in the BiFPN."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from eseg.models.layers import resize_to
+
+
+class ConstantSum(nn.Module):
+    """A weighted sum of maps of one shape, by fixed coefficients: what a learned sum folds into."""
+
+    def __init__(self, coefficients: Sequence[float]) -> None:
+        super().__init__()
+        self.coefficients = tuple(coefficients)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """Return the sum over i of `coefficients[i] * features[i]`."""
+        return _weighted_sum(self.coefficients, features)
+
+    def extra_repr(self) -> str:
+        """Show the coefficients when the module is printed."""
+        return ", ".join(f"{value:.4f}" for value in self.coefficients)
+
+
+class LearnedSum(nn.Module):
+    """A weighted sum of maps of one shape, by one learned scalar per map, initialised to 1."""
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(inputs))
+
+    def coefficients(self) -> Float[Tensor, " inputs"]:
+        """The factors that the scalars stand for."""
+        raise NotImplementedError
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """Return the sum over i of `coefficients()[i] * features[i]`."""
+        return _weighted_sum(self.coefficients().unbind(), features)
+
+    def fold(self) -> ConstantSum:
+        """The same sum with its coefficients of this moment as constants (section 3.1)."""
+        return ConstantSum(self.coefficients().detach().tolist())
+
+
+class SoftmaxSum(LearnedSum):
+    """Coefficients are the softmax of the scalars (section 3.1).
+
+    Deviation: the paper calls the scalars non-negative. Softmax ignores a common offset, so that
+    changes nothing it can express; they stay unconstrained.
+    """
+
+    def coefficients(self) -> Float[Tensor, " inputs"]:
+        """Softmax over the inputs: positive, summing to one."""
+        return self.weight.softmax(dim=0)
+
+
+class FastNormalizedSum(LearnedSum):
+    """Coefficients are relu(w) / (sum of relu(w) + 1e-4): EfficientDet's fast normalised fusion."""
+
+    def coefficients(self) -> Float[Tensor, " inputs"]:
+        """Non-negative factors that sum to just under one."""
+        weight = self.weight.relu()
+        return weight / (weight.sum() + 1e-4)
+
+
+def _weighted_sum(
+    coefficients: Sequence[float] | Sequence[Tensor], features: list[Tensor]
+) -> Tensor:
+    total = features[0] * coefficients[0]
+    for coefficient, feature in zip(coefficients[1:], features[1:], strict=True):
+        total = total + feature * coefficient
+    return total
+
+
+class SoftmaxFusion(nn.Module):
+    """Upsamples every level to the finest one and sums them by softmax weights (section 3.1)."""
+
+    def __init__(self, levels: int) -> None:
+        super().__init__()
+        self.weighted_sum = SoftmaxSum(levels)
+
+    def forward(
+        self, features: list[Float[Tensor, "batch channels _ _"]]
+    ) -> Float[Tensor, "batch channels height width"]:
+        """Fuse maps, fine to coarse and of one width, into one map of the finest one's size."""
+        finest = features[0]
+        return self.weighted_sum([finest, *(resize_to(x, finest) for x in features[1:])])

@@ -1,0 +1,135 @@
+"""The encoder of the Lite family: EfficientNet-B0 for GPUs and TensorRT (section 3.3)."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from eseg.models.layers import ConvNormAct, FeatureSpec, FeatureStage
+
+
+class Stage(NamedTuple):
+    """A row of EfficientNet-B0's table: blocks of one kernel size, the first with the stride."""
+
+    expansion: int
+    channels: int
+    repeats: int
+    stride: int
+    kernel: int
+
+
+STAGES = (
+    Stage(expansion=1, channels=16, repeats=1, stride=1, kernel=3),
+    Stage(expansion=6, channels=24, repeats=2, stride=2, kernel=3),
+    Stage(expansion=6, channels=40, repeats=2, stride=2, kernel=5),
+    Stage(expansion=6, channels=80, repeats=3, stride=2, kernel=3),
+    Stage(expansion=6, channels=112, repeats=3, stride=1, kernel=5),
+    Stage(expansion=6, channels=192, repeats=4, stride=2, kernel=5),
+    Stage(expansion=6, channels=320, repeats=1, stride=1, kernel=3),
+)
+STEM_CHANNELS = 32
+
+
+def scale_channels(channels: int, width: float, divisor: int = 8) -> int:
+    """Scale a channel count and round it to a multiple of 8, never down by more than 10 %."""
+    scaled = channels * width
+    rounded = max(divisor, int(scaled + divisor / 2) // divisor * divisor)
+    return rounded if rounded >= 0.9 * scaled else rounded + divisor
+
+
+class FusedMBConv(nn.Module):
+    """Full k x k expansion and 1x1 projection, with a shortcut where the shape stays.
+
+    Without expansion there is nothing to project: one k x k convolution does both, as in
+    EfficientNetV2 (and only so does Lite-S come to the paper's 17 B).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        kernel: int,
+        stride: int,
+        expansion: int,
+        act: type[nn.Module],
+    ) -> None:
+        super().__init__()
+        if expansion == 1:
+            self.convs = nn.Sequential(
+                ConvNormAct(in_channels, out_channels, kernel, stride=stride, act=act)
+            )
+        else:
+            hidden = in_channels * expansion
+            self.convs = nn.Sequential(
+                ConvNormAct(in_channels, hidden, kernel, stride=stride, act=act),
+                ConvNormAct(hidden, out_channels),
+            )
+        self.has_shortcut = stride == 1 and in_channels == out_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (batch, in_channels, h, w) to (batch, out_channels, ceil(h/s), ceil(w/s))."""
+        out = self.convs(x)
+        return out + x if self.has_shortcut else out
+
+
+class LiteEncoder(FeatureStage):
+    """EfficientNet-B0 with every MBConv as Fused-MBConv of its kernel size, no SE, no swish.
+
+    Args:
+        width: Multiplier of the channels, rounded as in EfficientNet.
+        depth: Multiplier of the blocks per stage, rounded up.
+        in_channels: Channels of the image.
+        min_level: Finest level to return, in [2, 5].
+        act: Activation, ReLU in the paper.
+    """
+
+    def __init__(
+        self,
+        width: float,
+        depth: float,
+        *,
+        in_channels: int,
+        min_level: int,
+        act: type[nn.Module],
+    ) -> None:
+        super().__init__()
+        channels, stride = scale_channels(STEM_CHANNELS, width), 2
+        self.stem = ConvNormAct(in_channels, channels, 3, stride=stride, act=act)
+        # One entry per resolution: all the stages that work at it.
+        levels = [nn.Sequential()]
+        outputs: list[FeatureSpec] = []
+        for stage in STAGES:
+            if stage.stride > 1:
+                outputs.append(FeatureSpec(channels, stride))
+                stride *= stage.stride
+                levels.append(nn.Sequential())
+            for block in range(math.ceil(stage.repeats * depth)):
+                out_channels = scale_channels(stage.channels, width)
+                levels[-1].append(
+                    FusedMBConv(
+                        channels,
+                        out_channels,
+                        kernel=stage.kernel,
+                        stride=stage.stride if block == 0 else 1,
+                        expansion=stage.expansion,
+                        act=act,
+                    )
+                )
+                channels = out_channels
+        outputs.append(FeatureSpec(channels, stride))
+        self.levels = nn.ModuleList(levels)
+        self.first = min_level - 1  # levels[0] works at stride 2, which is P1
+        self.features = outputs[self.first :]
+
+    def forward(self, image: Float[Tensor, "batch channels height width"]) -> list[Tensor]:
+        """Return the maps of `features`, fine to coarse."""
+        x = self.stem(image)
+        maps = []
+        for level in self.levels:
+            x = level(x)
+            maps.append(x)
+        return maps[self.first :]

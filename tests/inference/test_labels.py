@@ -1,0 +1,90 @@
+"""Labels made in strips against the plain form that holds everything at once."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from eseg.inference import labels as labels_module
+from eseg.inference.labels import upsample_labels, upsample_labels_with_confidence
+
+CASES = [
+    ((2, 5, 12, 16), (48, 64)),
+    ((1, 19, 33, 47), (131, 187)),
+    ((1, 11, 45, 60), (360, 480)),
+    ((3, 2, 7, 5), (7, 5)),
+    ((1, 4, 40, 30), (13, 17)),
+    ((1, 4, 40, 3), (9, 50)),
+    ((2, 3, 1, 1), (5, 9)),
+    ((1, 6, 1, 8), (1, 64)),
+    ((1, 6, 9, 8), (1, 1)),
+]
+
+
+def plain(logits, size):
+    return F.interpolate(logits, size, mode="bilinear", align_corners=False)
+
+
+@pytest.fixture(params=[1, 2000, 1 << 20])
+def strip_elements(request, monkeypatch):
+    """Strips of a single row, of a few rows, and one that holds everything."""
+    monkeypatch.setattr(labels_module, "_STRIP_ELEMENTS", request.param)
+
+
+@pytest.mark.usefixtures("strip_elements")
+@pytest.mark.parametrize(("shape", "size"), CASES)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_equal_to_interpolation_and_argmax(shape, size, seed):
+    logits = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    expected = plain(logits, size)
+    labels, confidence = upsample_labels_with_confidence(logits, size)
+    assert labels.shape == (shape[0], *size)
+    assert (labels != expected.argmax(1)).float().mean() <= 1e-5
+    torch.testing.assert_close(confidence, expected.softmax(1).amax(1))
+    assert torch.equal(upsample_labels(logits, size), labels)
+
+
+def test_many_sizes_agree_to_one_pixel_in_a_hundred_thousand():
+    generator = torch.Generator().manual_seed(2)
+    wrong = total = 0
+    for _ in range(60):
+        h, w = torch.randint(1, 40, (2,), generator=generator).tolist()
+        size = tuple(torch.randint(1, 220, (2,), generator=generator).tolist())
+        logits = torch.randn(1, 7, h, w, generator=generator)
+        wrong += (upsample_labels(logits, size) != plain(logits, size).argmax(1)).sum().item()
+        total += size[0] * size[1]
+    assert wrong <= 1e-5 * total
+
+
+def test_half_precision_logits_are_upsampled_in_float32():
+    logits = torch.randn(1, 7, 11, 13, generator=torch.Generator().manual_seed(3)).bfloat16()
+    labels, confidence = upsample_labels_with_confidence(logits, (44, 52))
+    expected = plain(logits.float(), (44, 52))
+    assert torch.equal(labels, expected.argmax(1).byte())
+    torch.testing.assert_close(confidence, expected.softmax(1).amax(1))
+
+
+def test_full_size_logits_are_never_held(monkeypatch):
+    held = []
+    interpolate = F.interpolate
+
+    def recording(*args, **kwargs):
+        result = interpolate(*args, **kwargs)
+        held.append(result.numel())
+        return result
+
+    monkeypatch.setattr(labels_module.F, "interpolate", recording)
+    monkeypatch.setattr(labels_module, "_STRIP_ELEMENTS", 10_000)
+    upsample_labels(torch.zeros(1, 19, 16, 32), (128, 256))
+    assert max(held) <= 10_000
+    assert sum(held) == 19 * 128 * 256
+
+
+def test_the_graph_is_not_kept():
+    logits = torch.randn(1, 3, 4, 4, requires_grad=True)
+    _, confidence = upsample_labels_with_confidence(logits, (8, 8))
+    assert not confidence.requires_grad
+
+
+def test_more_classes_than_a_byte_holds_are_refused():
+    with pytest.raises(ValueError, match="255 classes, not 256"):
+        upsample_labels(torch.zeros(1, 256, 2, 2), (4, 4))

@@ -1,0 +1,158 @@
+"""Pictures hold what they claim: the right colours, ids, sizes and readable names."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from eseg.data.dataset import ClassTable
+from eseg.inference.visualize import (
+    colourise,
+    curve_png,
+    overlay,
+    palette_image,
+    picture_sheet,
+    with_legend,
+)
+
+CLASSES = ClassTable(
+    ("road", "car", "a class with a rather long name"),
+    ((128, 64, 128), (0, 0, 142), (250, 170, 30)),
+)
+
+
+def picture(height=24, width=40):
+    generator = np.random.default_rng(height)
+    image = generator.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    mask = generator.integers(0, 3, (height, width), dtype=np.uint8)
+    mask[:2] = 255
+    return image, mask
+
+
+def holds(picture, colour):
+    return (np.asarray(picture) == colour).all(axis=-1).any()
+
+
+def test_colours_are_those_of_the_table():
+    _, mask = picture()
+    colours = colourise(mask, CLASSES)
+    for index, colour in enumerate(CLASSES.colours):
+        assert (colours[mask == index] == colour).all()
+    assert not colours[mask == 255].any()
+
+
+def test_a_palette_picture_keeps_ids_and_shows_colours(tmp_path):
+    _, mask = picture()
+    palette_image(mask, CLASSES).save(tmp_path / "mask.png")
+    with Image.open(tmp_path / "mask.png") as stored:
+        assert stored.mode == "P"
+        np.testing.assert_array_equal(np.asarray(stored), mask)
+        np.testing.assert_array_equal(np.asarray(stored.convert("RGB")), colourise(mask, CLASSES))
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 0.5, 1.0])
+def test_overlay_blends_labelled_pixels_only(alpha):
+    image, mask = picture()
+    result = overlay(image, mask, CLASSES, alpha)
+    labelled = mask != 255
+    blend = (1 - alpha) * image + alpha * colourise(mask, CLASSES)
+    np.testing.assert_allclose(result[labelled], blend[labelled], atol=0.51)
+    np.testing.assert_array_equal(result[~labelled], image[~labelled])
+    assert result.dtype == np.uint8
+
+
+@pytest.mark.parametrize("size", [(1, 1), (24, 40), (50, 2000)])
+def test_legend_leaves_the_image_and_names_every_class(size):
+    image, _ = picture(*size)
+    result = with_legend(image, CLASSES)
+    height, width = size
+    np.testing.assert_array_equal(result[:height, :width], image)
+    assert all(holds(result[height:], colour) for colour in CLASSES.colours)
+
+
+def test_legend_of_what_is_present():
+    image, mask = picture()
+    mask[mask == 1] = 255
+    legend = with_legend(image, CLASSES, np.unique(mask))[image.shape[0] :]
+    assert [holds(legend, colour) for colour in CLASSES.colours] == [True, False, True]
+
+
+def test_legend_wraps_where_the_image_is_narrow_and_keeps_its_letters():
+    def ink(result):
+        return (result[24:] < 60).all(axis=-1).sum()
+
+    narrow = with_legend(picture(24, 60)[0], CLASSES)
+    wide = with_legend(picture(24, 800)[0], CLASSES)
+    assert narrow.shape[0] > wide.shape[0]
+    assert ink(narrow) == ink(wide) > 100
+
+
+@pytest.mark.parametrize("truths", [(True, True), (True, False), (False, False)])
+def test_sheet_shows_each_row(truths):
+    rows = []
+    for row, has_truth in enumerate(truths):
+        image = np.full((24, 40, 3), 10 + row, dtype=np.uint8)
+        truth = np.full((24, 40), 0, dtype=np.uint8) if has_truth else None
+        rows.append((image, truth, np.full((24, 40), 1, dtype=np.uint8)))
+    sheet = np.asarray(picture_sheet(rows, CLASSES, captions=["first", "second"], cell=80))
+    columns = 2 + any(truths)
+    assert columns * 80 < sheet.shape[1] < columns * 100
+    for row in range(2):
+        assert (sheet == (10 + row,) * 3).all(axis=-1).sum() == 80 * 48
+    # One prediction per row and a swatch; one truth for each row that has one, and a swatch.
+    assert (sheet == CLASSES.colours[1]).all(axis=-1).sum() // (80 * 48) == 2
+    assert (sheet == CLASSES.colours[0]).all(axis=-1).sum() // (80 * 48) == sum(truths)
+    assert not holds(sheet, CLASSES.colours[2])
+
+
+def test_sheet_fits_pictures_of_any_shape():
+    rows = [
+        (image, mask, mask) for image, mask in (picture(1, 300), picture(90, 30), picture(1, 1))
+    ]
+    sheet = picture_sheet(rows, CLASSES, cell=64)
+    assert sheet.mode == "RGB"
+    assert sheet.height < 6 * 64 + 100
+
+
+def test_sheet_wants_one_caption_per_row():
+    image, mask = picture()
+    with pytest.raises(ValueError, match="2 captions for 1 rows"):
+        picture_sheet([(image, None, mask)], CLASSES, captions=["one", "two"])
+
+
+HISTORY = [{"step": step, "loss": 2.0 / step, "lr": 0.1} for step in range(1, 200)]
+HISTORY += [{"step": step, "miou": 0.3 + step / 1000} for step in range(50, 200, 50)]
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        HISTORY,
+        [record for record in HISTORY if "loss" in record],
+        [record for record in HISTORY if "miou" in record],
+        [{"step": 1, "loss": 2.0, "miou": None}],
+        [{"step": 7, "loss": 0.0, "miou": 0.0}],
+        [],
+    ],
+)
+def test_curve_is_drawn_from_whatever_there_is(tmp_path, history):
+    curve_png(history, tmp_path / "curve.png")
+    with Image.open(tmp_path / "curve.png") as picture:
+        assert picture.format == "PNG"
+        pixels = np.asarray(picture.convert("RGB")).astype(int)
+    blue = (pixels[..., 2] - pixels[..., 0] > 60).sum()
+    orange = (pixels[..., 0] - pixels[..., 2] > 60).sum()
+    mious = [record["miou"] for record in history if record.get("miou") is not None]
+    assert blue > 0
+    assert (orange > 0) == bool(mious)
+
+
+def test_curve_marks_the_best(tmp_path):
+    def orange(mious):
+        curve_png([{"step": i, "miou": miou} for i, miou in enumerate(mious)], tmp_path / "c.png")
+        with Image.open(tmp_path / "c.png") as picture:
+            pixels = np.asarray(picture.convert("RGB")).astype(int)
+        columns = (pixels[..., 0] - pixels[..., 2] > 60)[:, 150:1050].sum(axis=0)
+        return columns.argmax() / len(columns)
+
+    # The star is the tallest orange thing, and stands where the best step is.
+    assert orange([0.1, 0.5, 0.5, 0.51, 0.5]) > 0.5 > orange([0.1, 0.51, 0.5, 0.5, 0.5])
