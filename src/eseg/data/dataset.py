@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -59,10 +59,14 @@ class Sample(NamedTuple):
     name: str
 
 
+@runtime_checkable
 class SegmentationDataset(Protocol):
     """Anything with classes, a length and samples; `streets` and `folder` are two."""
 
-    classes: ClassTable
+    @property
+    def classes(self) -> ClassTable:
+        """Names and colours, in the order of the ids in the masks."""
+        ...
 
     def __len__(self) -> int:
         """Number of samples in the split."""

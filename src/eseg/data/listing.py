@@ -1,0 +1,139 @@
+"""Which images a split has, and which mask belongs to which: patterns, list files, templates."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from eseg.data.dataset import DataError
+
+Pair = tuple[PurePosixPath, PurePosixPath]
+"""An image and its mask, both relative to the root."""
+
+_WILDCARD = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """Where the images of one split lie, and which mask belongs to which.
+
+    Attributes:
+        images: Patterns below the root, with `*`, `?`, `[...]` within a name and `**` for any
+            depth of folders (links to folders are followed by `*`, not by `**`). With a
+            `list_file` instead at most one path, in which `{line}` stands for the line.
+        masks: The mask of an image, below the root. `{stem}` stands for the image's file name
+            without `image_suffix`, `{folder}` for its folder below the part of the pattern that
+            has no wildcard, or for the folder in the line of a list file.
+        list_file: A text file below the root, one image per line; without `masks` also its mask,
+            after a tab or space. Empty lines and lines that begin with # are skipped.
+    """
+
+    images: tuple[str, ...] = ()
+    masks: str | None = None
+    list_file: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse splits that describe no pairs."""
+        for path in (*self.images, self.masks or "", self.list_file or ""):
+            if _leaves_root(path):
+                raise DataError(f"'{path}' leaves the root; write paths relative to `root`")
+        if self.list_file is None:
+            if not self.images or self.masks is None:
+                raise DataError("needs `images` and `masks`, or a `list_file`")
+        elif len(self.images) > 1 or (self.images and "{line}" not in self.images[0]):
+            raise DataError("with a `list_file`, `images` is one path that contains {line}")
+        if self.masks is not None and "{stem}" not in self.masks:
+            raise DataError(f"masks: '{self.masks}' has no {{stem}}: one mask for all images")
+
+    @property
+    def source(self) -> str:
+        """Where the split comes from, for messages."""
+        return self.list_file or " or ".join(self.images)
+
+
+def list_pairs(root: Path, split: SplitConfig, image_suffix: str) -> list[Pair]:
+    """Images and masks of a split, sorted by image; whether the files exist is not looked at.
+
+    Args:
+        root: The folder that all paths are relative to.
+        split: Where to look.
+        image_suffix: What is taken off an image's file name to make `{stem}`; if empty, the
+            extension.
+
+    Raises:
+        DataError: The list file cannot be read, or a path in it is none; an image lacks the suffix.
+    """
+    if split.list_file is None:
+        pairs = _pairs_of_patterns(root, split, image_suffix)
+    else:
+        pairs = _pairs_of_list(root / split.list_file, split, image_suffix)
+    return sorted(pairs)
+
+
+def _pairs_of_patterns(root: Path, split: SplitConfig, image_suffix: str) -> set[Pair]:
+    assert split.masks is not None  # `SplitConfig` demands it where there is no list file.
+    pairs = set()
+    for pattern in split.images:
+        parents = PurePosixPath(pattern).parts[:-1]
+        fixed = itertools.takewhile(lambda part: not _WILDCARD.search(part), parents)
+        base = PurePosixPath(*fixed)
+        for path in root.glob(pattern):
+            image = PurePosixPath(path.relative_to(root))
+            if not image.name.startswith(".") and path.is_file():
+                folder = image.relative_to(base).parent
+                pairs.add((image, _mask_of(image, folder, split.masks, image_suffix)))
+    return pairs
+
+
+def _pairs_of_list(path: Path, split: SplitConfig, image_suffix: str) -> list[Pair]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path}: the list file cannot be read ({error}); "
+            "correct `list_file`, or the root (data.root=PATH)"
+        ) from error
+    template = split.images[0] if split.images else "{line}"
+    pairs = []
+    for number, line in enumerate(map(str.strip, lines), start=1):
+        if not line or line.startswith("#"):
+            continue
+        # With a template for the masks the whole line is the image: its name may hold spaces.
+        fields = [line]
+        if split.masks is None:
+            fields = line.split("\t") if "\t" in line else line.split()
+            if len(fields) != 2:
+                raise DataError(
+                    f"{path}: line {number}: expected an image and a mask, got '{line}'; put a tab "
+                    "between the two, or say in `masks` where the masks are"
+                )
+        if any(_leaves_root(field) for field in fields):
+            raise DataError(
+                f"{path}: line {number}: '{line}' leaves the root; write paths relative to `root`"
+            )
+        image = PurePosixPath(template.replace("{line}", fields[0]))
+        if split.masks is None:
+            pairs.append((image, PurePosixPath(fields[1])))
+        else:
+            folder = PurePosixPath(line).parent
+            pairs.append((image, _mask_of(image, folder, split.masks, image_suffix)))
+    return pairs
+
+
+def _mask_of(
+    image: PurePosixPath, folder: PurePosixPath, template: str, image_suffix: str
+) -> PurePosixPath:
+    suffix = image_suffix or image.suffix
+    if not image.name.endswith(suffix):
+        raise DataError(
+            f"{image}: the name does not end in image_suffix '{suffix}'; correct image_suffix, or "
+            "make the pattern of the images stricter"
+        )
+    stem = image.name.removesuffix(suffix)
+    return PurePosixPath(template.replace("{folder}", str(folder)).replace("{stem}", stem))
+
+
+def _leaves_root(path: str) -> bool:
+    return PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts

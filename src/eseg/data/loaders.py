@@ -1,0 +1,244 @@
+"""Batches for training, in an order that can be resumed, and single images for evaluation."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.context import BaseContext
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from eseg.data.dataset import DataError, SegmentationDataset
+from eseg.data.sampling import AUGMENTATION_STREAM, TrainSampler
+from eseg.data.transforms import AugmentConfig, augment
+
+_MAX_AUTOMATIC_WORKERS = 16
+
+
+class TrainBatch(NamedTuple):
+    """Crops of one training step, 8-bit as they travel between processes.
+
+    Attributes:
+        image: RGB in [0, 255]; `to_float` makes it what the model takes.
+        mask: Class ids, or 255 for pixels without a label; the loss takes `mask.long()`.
+    """
+
+    image: UInt8[Tensor, "batch 3 height width"]
+    mask: UInt8[Tensor, "batch height width"]
+
+
+class EvalImage(NamedTuple):
+    """One whole image at its own size.
+
+    Attributes:
+        image: RGB in [0, 255].
+        mask: Class ids, or 255 for pixels without a label.
+        name: The sample's name, unique in its split.
+    """
+
+    image: UInt8[Tensor, "3 height width"]
+    mask: UInt8[Tensor, "height width"]
+    name: str
+
+
+@dataclass(frozen=True)
+class LoaderConfig:
+    """How samples are read while the network computes.
+
+    Attributes:
+        workers: Processes that read and augment; 0 reads in the training process, None takes one
+            per core of this process but one, shared among the processes of this machine, at
+            most 16. The batches do not depend on it.
+        prefetch: Batches that each worker holds ready.
+        pin_memory: Whether batches are put where a CUDA device fetches them fastest; without
+            such a device nothing happens.
+    """
+
+    workers: int | None = None
+    prefetch: int = 2
+    pin_memory: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that cannot be meant."""
+        if self.workers is not None and self.workers < 0:
+            raise ValueError(f"workers: 0 or more, or null for automatic, not {self.workers}")
+        if self.prefetch < 1:
+            raise ValueError(f"prefetch: at least 1 batch, not {self.prefetch}")
+
+
+@dataclass(frozen=True)
+class TrainDataset(Dataset[tuple[Tensor, Tensor] | DataError]):
+    """Augmented samples by (epoch, index); the same key gives the same crop, anywhere.
+
+    The random numbers come from `default_rng` over the words (constant, seed, epoch, index), in
+    this order; nothing else has a say, neither the worker nor the step nor earlier samples. A
+    `DataError` is returned, not raised: PyTorch would bury a worker's error in a traceback.
+    """
+
+    dataset: SegmentationDataset
+    augmentation: AugmentConfig
+    seed: int
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor] | DataError:
+        """Read and augment sample `index` as it is in `epoch`."""
+        epoch, index = key
+        rng = np.random.default_rng((AUGMENTATION_STREAM, self.seed, epoch, index))
+        try:
+            return augment(self.dataset[index], self.augmentation, rng)
+        except DataError as error:
+            return error
+
+
+@dataclass(frozen=True)
+class EvalDataset(Dataset[EvalImage | DataError]):
+    """Whole images as tensors, not augmented; a `DataError` is returned as in `TrainDataset`."""
+
+    dataset: SegmentationDataset
+
+    def __getitem__(self, index: int) -> EvalImage | DataError:
+        """Read sample `index`."""
+        try:
+            image, mask, name = self.dataset[index]
+        except DataError as error:
+            return error
+        channels_first = torch.from_numpy(np.array(image.transpose(2, 0, 1), order="C"))
+        return EvalImage(channels_first, torch.from_numpy(np.array(mask)), name)
+
+
+Item = TypeVar("Item")
+
+
+class Loader(Generic[Item]):
+    """A PyTorch `DataLoader` that raises what is wrong with the data as one clear `DataError`.
+
+    Iterate over it as often as wanted; each time starts worker processes and ends them with it.
+    """
+
+    def __init__(self, torch_loader: DataLoader[Any]) -> None:
+        self.torch_loader = torch_loader
+
+    def __len__(self) -> int:
+        """Number of items; `TypeError` for training batches, which do not end."""
+        return len(self.torch_loader)
+
+    def __iter__(self) -> Iterator[Item]:
+        """Items in order; raises the first `DataError` in the place of the item it spoiled."""
+        for item in self.torch_loader:
+            if isinstance(item, DataError):
+                raise item
+            yield item
+
+
+def make_train_loader(
+    dataset: SegmentationDataset,
+    augmentation: AugmentConfig,
+    *,
+    batch_size: int,
+    seed: int,
+    rank: int = 0,
+    world: int = 1,
+    start_step: int = 0,
+    config: LoaderConfig | None = None,
+) -> Loader[TrainBatch]:
+    """Endless batches of augmented crops, in the order of `TrainSampler`.
+
+    Args:
+        dataset: The training split; with workers it travels to them, so it must pickle.
+        augmentation: Crop size and ranges.
+        batch_size: Samples per batch of this process.
+        seed: In [0, 2**32); decides the order and every crop.
+        rank: Which process this is.
+        world: Number of processes.
+        start_step: The first step whose batch is wanted: in a resumed run the steps done before.
+        config: Workers and their like; the batches do not depend on it.
+    """
+    sampler = TrainSampler(len(dataset), batch_size, seed, rank, world, start_step)
+    return Loader(
+        DataLoader(
+            TrainDataset(dataset, augmentation, seed),
+            batch_sampler=sampler,
+            collate_fn=_collate,
+            **_torch_options(config or LoaderConfig()),
+        )
+    )
+
+
+def make_eval_loader(
+    dataset: SegmentationDataset,
+    *,
+    rank: int = 0,
+    world: int = 1,
+    config: LoaderConfig | None = None,
+) -> Loader[EvalImage]:
+    """The whole images of this process's share, one at a time and in order.
+
+    The shares `range(rank, len(dataset), world)` hold every image once: no padding, no repeats.
+
+    Args:
+        dataset: The split to evaluate.
+        rank: Which process this is.
+        world: Number of processes.
+        config: Workers and their like.
+    """
+    return Loader(
+        DataLoader(
+            EvalDataset(dataset),
+            batch_size=None,
+            sampler=range(rank, len(dataset), world),
+            **_torch_options(config or LoaderConfig()),
+        )
+    )
+
+
+def automatic_workers() -> int:
+    """Cores that this process may use, less the one that trains; between 1 and 16.
+
+    Processes that torchrun starts on one machine (`LOCAL_WORLD_SIZE`) share its cores.
+    """
+    affinity = getattr(os, "sched_getaffinity", None)  # Not on macOS.
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    share = cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return max(1, min(share - 1, _MAX_AUTOMATIC_WORKERS))
+
+
+def _torch_options(config: LoaderConfig) -> dict[str, Any]:
+    workers = automatic_workers() if config.workers is None else config.workers
+    options: dict[str, Any] = {
+        "num_workers": workers,
+        "pin_memory": config.pin_memory and torch.cuda.is_available(),
+        # Left alone, every new iterator takes a number from the global generator and so changes
+        # the dropout of whatever is trained.
+        "generator": torch.Generator(),
+    }
+    if workers > 0:
+        options |= {"prefetch_factor": config.prefetch, "multiprocessing_context": _context()}
+    return options
+
+
+def _context() -> BaseContext:
+    """How workers start: forked from a clean server process that has imported PyTorch once.
+
+    Plain `fork` copies a process that already runs threads (OpenMP, CUDA, logging) and whose locks
+    may be held: it can hang, and Python warns about it from 3.12 on. `spawn` is as safe, but each
+    worker imports PyTorch anew, two seconds of a core apiece; it serves where nothing else exists.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
+
+
+def _collate(samples: list[tuple[Tensor, Tensor] | DataError]) -> TrainBatch | DataError:
+    """Stack samples; the first error stands for the whole batch."""
+    for sample in samples:
+        if isinstance(sample, DataError):
+            return sample
+    return TrainBatch(*default_collate(samples))

@@ -1,0 +1,208 @@
+"""Training augmentation of the paper: random scale, crop and mirror image (ESeg 4.1)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float32, UInt8
+from PIL import Image, ImageEnhance
+from torch import Tensor
+
+from eseg.data.dataset import IGNORE_INDEX, Sample
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+"""Mean RGB of ImageNet in [0, 1]."""
+
+_ENHANCERS = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """How training samples are varied.
+
+    Attributes:
+        crop: Size of the result in pixels, (height, width).
+        scale: Smallest and largest factor by which an image is resized, drawn uniformly.
+        flip: Probability of the mirror image.
+        brightness: Strength b in [0, 1]: the factor is drawn uniformly from [1 - b, 1 + b].
+            Like the next two 0 by default, that is off: the paper does not use it.
+        contrast: The same for contrast.
+        saturation: The same for saturation.
+        pad_colour: RGB in [0, 1] where the crop reaches beyond the image; the mean that the model
+            subtracts makes it zero there.
+    """
+
+    crop: tuple[int, int]
+    scale: tuple[float, float] = (0.5, 2.0)
+    flip: float = 0.5
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    pad_colour: tuple[float, float, float] = IMAGENET_MEAN
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot be meant."""
+        if min(self.crop) < 1:
+            raise ValueError(f"crop: (height, width) are at least 1 pixel, not {self.crop}")
+        low, high = self.scale
+        if not 0 < low <= high < math.inf:
+            raise ValueError(f"scale: smallest and largest factor, 0 < a <= b, not {self.scale}")
+        for name in ("flip", "brightness", "contrast", "saturation"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}: lies in [0, 1], not {getattr(self, name)}")
+        if not all(0 <= value <= 1 for value in self.pad_colour):
+            raise ValueError(f"pad_colour: RGB values lie in [0, 1], not {self.pad_colour}")
+
+
+@dataclass(frozen=True)
+class CropWindow:
+    """Where a crop lies on the resized image.
+
+    Attributes:
+        scaled: Size of the whole image after resizing, (height, width).
+        offset: Row and column of the crop's corner on the resized image; negative where the crop
+            begins before the image does.
+        crop: Size of the crop, (height, width).
+    """
+
+    scaled: tuple[int, int]
+    offset: tuple[int, int]
+    crop: tuple[int, int]
+
+    @property
+    def target(self) -> tuple[slice, slice]:
+        """The part of the crop that the image fills; the rest is padding."""
+        rows, columns = (
+            slice(start - self.offset[axis], stop - self.offset[axis])
+            for axis, (start, stop) in enumerate((self.covered(0), self.covered(1)))
+        )
+        return rows, columns
+
+    def covered(self, axis: int) -> tuple[int, int]:
+        """First row (axis 0) or column (axis 1) of the resized image in the crop, and last + 1."""
+        start = max(self.offset[axis], 0)
+        return start, min(self.offset[axis] + self.crop[axis], self.scaled[axis])
+
+
+def augment(
+    sample: Sample, config: AugmentConfig, rng: np.random.Generator
+) -> tuple[UInt8[Tensor, "3 height width"], UInt8[Tensor, "height width"]]:
+    """Scale, crop, mirror and colour one sample at random.
+
+    Scale and crop are one step: only the part of the image that the crop shows is resized. The
+    result is that of resizing everything and cutting, at a fraction of the work.
+
+    Args:
+        sample: The image and its mask.
+        config: The ranges to draw from.
+        rng: The only source of randomness. It is drawn from in a fixed order and number, so
+            switching one kind of variation off leaves the others as they were.
+
+    Returns:
+        Image and mask of size `config.crop`. Both stay 8-bit, a quarter of the memory and of the
+        traffic between processes; `to_float` and `.long()` belong on the training device.
+    """
+    window = draw_window(sample.mask.shape, config, rng)
+    mirrored = rng.random() < config.flip
+    region = jitter_colours(resize_image(sample.image, window), config, rng)
+
+    image = np.empty((*config.crop, 3), np.uint8)
+    image[:] = np.rint(np.multiply(config.pad_colour, 255)).astype(np.uint8)
+    mask = np.full(config.crop, IGNORE_INDEX, np.uint8)
+    image[window.target] = region
+    mask[window.target] = resize_mask(sample.mask, window)
+    if mirrored:
+        image, mask = image[:, ::-1], mask[:, ::-1]
+    return (
+        torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
+        torch.from_numpy(np.ascontiguousarray(mask)),
+    )
+
+
+def draw_window(
+    size: tuple[int, int], config: AugmentConfig, rng: np.random.Generator
+) -> CropWindow:
+    """Draw how far an image is scaled and which part of it is cut.
+
+    Every place of the crop on the scaled image is equally likely. Along an axis where the scaled
+    image is smaller than the crop, every place of the image in the crop is.
+
+    Args:
+        size: The image's (height, width).
+        config: The ranges to draw from.
+        rng: Source of randomness; one factor, then the row, then the column are drawn.
+    """
+    factor = rng.uniform(*config.scale)
+    height, width = (max(1, round(length * factor)) for length in size)
+    slack = (height - config.crop[0], width - config.crop[1])
+    row, column = (int(rng.integers(min(0, room), max(0, room), endpoint=True)) for room in slack)
+    return CropWindow((height, width), (row, column), config.crop)
+
+
+def resize_image(
+    image: UInt8[np.ndarray, "height width 3"], window: CropWindow
+) -> UInt8[np.ndarray, "rows columns 3"]:
+    """Resize, bilinearly with antialiasing, only what the window shows of an image.
+
+    Pixels are within one grey level of Pillow's resize of the whole image to `window.scaled`, cut
+    to the window. Pillow rounds between its two passes; here nothing is rounded before the end,
+    because a cut shifts ties between two grey levels, and in two roundings such shifts add up.
+    """
+    cuts, box = [], []
+    for axis in (0, 1):
+        ratio = image.shape[axis] / window.scaled[axis]
+        start, stop = (edge * ratio for edge in window.covered(axis))
+        # The filter reaches one source pixel beyond its centre, `ratio` pixels when shrinking.
+        margin = max(1.0, ratio) + 1
+        low = max(0, math.floor(start - margin))
+        high = min(image.shape[axis], math.ceil(stop + margin))
+        cuts.append(slice(low, high))
+        box.append((start - low, min(stop - low, high - low)))
+    (top, bottom), (left, right) = box
+    rows, columns = (stop - start for start, stop in (window.covered(0), window.covered(1)))
+
+    part = image[cuts[0], cuts[1]].astype(np.float32)
+    result = np.empty((rows, columns, 3), np.uint8)
+    for channel in range(3):
+        plane = Image.fromarray(part[..., channel])
+        plane = plane.resize((columns, rows), Image.Resampling.BILINEAR, (left, top, right, bottom))
+        result[..., channel] = np.rint(np.asarray(plane))
+    return result
+
+
+def resize_mask(
+    mask: UInt8[np.ndarray, "height width"], window: CropWindow
+) -> UInt8[np.ndarray, "rows columns"]:
+    """Resize only what the window shows of a mask, each pixel taking the nearest one's label.
+
+    Pixel i of n' takes source pixel floor((i + 1/2) n / n'), in integers and so without rounding.
+    """
+    rows, columns = (
+        (2 * np.arange(*window.covered(axis)) + 1) * mask.shape[axis] // (2 * window.scaled[axis])
+        for axis in (0, 1)
+    )
+    return mask.take(rows, axis=0).take(columns, axis=1)
+
+
+def jitter_colours(
+    image: UInt8[np.ndarray, "height width 3"], config: AugmentConfig, rng: np.random.Generator
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Vary brightness, contrast and saturation, in this order, where their strength is not zero."""
+    strengths = np.array([config.brightness, config.contrast, config.saturation])
+    factors = 1 + strengths * rng.uniform(-1, 1, size=3)
+    if not strengths.any():
+        return image
+    picture = Image.fromarray(image)
+    for enhance, factor in zip(_ENHANCERS, factors.tolist(), strict=True):
+        picture = enhance(picture).enhance(factor)
+    return np.asarray(picture)
+
+
+def to_float(
+    image: UInt8[Tensor, "*batch 3 height width"],
+) -> Float32[Tensor, "*batch 3 height width"]:
+    """RGB in [0, 255] to RGB in [0, 1], what the model takes; call it on the training device."""
+    return image.to(torch.float32).div_(255)

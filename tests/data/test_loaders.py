@@ -1,0 +1,193 @@
+"""Crops and shards that depend on nothing they should not; errors that come through whole."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from eseg.data import loaders, sampling
+from eseg.data.dataset import ClassTable, DataError, Sample
+from eseg.data.folder import ClassConfig, Folder, FolderConfig
+from eseg.data.listing import SplitConfig
+from eseg.data.loaders import (
+    LoaderConfig,
+    TrainDataset,
+    automatic_workers,
+    make_eval_loader,
+    make_train_loader,
+)
+from eseg.data.transforms import AugmentConfig
+
+IN_PROCESS = LoaderConfig(workers=0)
+TWO_WORKERS = LoaderConfig(workers=2)
+CROP = AugmentConfig((16, 24))
+LENGTH = 7
+
+
+class Flat:
+    """Images of one colour, the colour being the index."""
+
+    classes = ClassTable(("a", "b"), ((0, 0, 0), (255, 255, 255)))
+
+    def __init__(self, length):
+        self.length = length
+
+    def __len__(self):
+        return self.length
+
+    def __getitem__(self, index):
+        image = np.full((20, 30, 3), index, np.uint8)
+        image.flags.writeable = False  # As memory maps and cached arrays are.
+        mask = np.full((20, 30), index % 2, np.uint8)
+        mask.flags.writeable = False
+        return Sample(image, mask, f"flat/{index}")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Noise on the disk: worker processes must be able to import the data set's class."""
+    root = tmp_path_factory.mktemp("noise")
+    rng = np.random.default_rng(0)
+    for index in range(LENGTH):
+        height, width = 20 + index, 31 - index
+        image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        Image.fromarray(image).save(root / f"{index}.png")
+        mask = rng.integers(0, 2, (height, width), dtype=np.uint8)
+        Image.fromarray(mask).save(root / f"{index}_mask.png")
+    return noise_folder(root)
+
+
+def noise_folder(root: Path) -> Folder:
+    classes = (ClassConfig("a", (0, 0, 0)), ClassConfig("b", (255, 255, 255)))
+    splits = {"train": SplitConfig(images=("?.png",), masks="{stem}_mask.png")}
+    return Folder(FolderConfig("noise", root, splits, classes), "train")
+
+
+def batches(count, dataset, **options):
+    options = {"batch_size": 3, "seed": 1, "config": IN_PROCESS} | options
+    return list(itertools.islice(make_train_loader(dataset, CROP, **options), count))
+
+
+def assert_equal_batches(left, right):
+    assert len(left) == len(right)
+    for one, other in zip(left, right, strict=True):
+        assert torch.equal(one.image, other.image)
+        assert torch.equal(one.mask, other.mask)
+
+
+def test_batches_are_8_bit_crops(folder):
+    (batch,) = batches(1, folder)
+    assert batch.image.shape == (3, 3, 16, 24)
+    assert batch.mask.shape == (3, 16, 24)
+    assert batch.image.dtype == batch.mask.dtype == torch.uint8
+
+
+def test_a_resumed_run_goes_on_exactly(folder):
+    straight = batches(8, folder)
+    assert_equal_batches(batches(3, folder, start_step=5), straight[5:])
+
+
+def test_workers_do_not_change_the_batches(folder):
+    expected = batches(8, folder)
+    assert_equal_batches(batches(8, folder, config=TWO_WORKERS), expected)
+    assert not torch.equal(batches(1, folder, seed=2)[0].image, expected[0].image)
+
+
+def test_a_crop_depends_on_seed_epoch_and_index_alone(folder):
+    dataset = TrainDataset(folder, CROP, seed=9)
+    first = dataset[3, 4]
+    dataset[0, 0]
+    again = dataset[3, 4]
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    for other in (dataset[4, 4], TrainDataset(folder, CROP, seed=10)[3, 4]):
+        assert not torch.equal(first[0], other[0])
+
+
+def test_the_streams_of_orders_and_crops_are_apart(monkeypatch):
+    seeds = []
+
+    def record(entropy):
+        seeds.append(np.random.SeedSequence(entropy).generate_state(4).tobytes())
+        return generator(entropy)
+
+    generator = np.random.default_rng
+    monkeypatch.setattr(np.random, "default_rng", record)
+    sampling._epoch_order.cache_clear()
+    for epoch in range(4):
+        sampling._epoch_order(5, 2, epoch)
+        for index in range(5):
+            TrainDataset(Flat(5), CROP, seed=2)[epoch, index]
+    assert len(seeds) == len(set(seeds)) == 4 + 20
+
+
+@pytest.mark.parametrize("config", [IN_PROCESS, TWO_WORKERS])
+def test_the_global_random_state_is_left_alone(folder, config):
+    before = torch.get_rng_state()
+    batches(2, folder, config=config)
+    list(make_eval_loader(folder, config=config))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 9])
+def test_evaluation_shards_hold_every_image_once(world):
+    names = []
+    for rank in range(world):
+        loader = make_eval_loader(Flat(LENGTH), rank=rank, world=world, config=IN_PROCESS)
+        share = [item.name for item in loader]
+        assert len(share) == len(loader)
+        names += share
+    assert sorted(names) == [f"flat/{index}" for index in range(LENGTH)]
+
+
+def test_evaluation_gives_whole_images_in_order(folder):
+    loader = make_eval_loader(folder, config=TWO_WORKERS)
+    for _ in range(2):
+        items = list(loader)
+        assert [item.name for item in items] == list(folder.names)
+        for item, sample in zip(items, folder, strict=True):
+            np.testing.assert_array_equal(item.image.permute(1, 2, 0).numpy(), sample.image)
+            np.testing.assert_array_equal(item.mask.numpy(), sample.mask)
+
+
+@pytest.mark.parametrize("config", [IN_PROCESS, TWO_WORKERS])
+def test_a_broken_file_is_one_clear_error(tmp_path, folder, config):
+    for path in (*folder.image_paths, *folder.mask_paths):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    broken = tmp_path / "5_mask.png"
+    broken.write_bytes(broken.read_bytes()[:60])
+    dataset = noise_folder(tmp_path)
+    with pytest.raises(DataError) as direct:
+        dataset[5]
+
+    with pytest.raises(DataError) as training:
+        batches(5, dataset, config=config)
+    items = iter(make_eval_loader(dataset, config=config))
+    assert [next(items).name for _ in range(5)] == list(dataset.names[:5])
+    with pytest.raises(DataError) as evaluation:
+        next(items)
+    assert str(training.value) == str(evaluation.value) == str(direct.value)
+    assert str(broken) in str(direct.value)
+    assert "\n" not in str(direct.value)
+
+
+def test_empty_splits_and_bad_settings():
+    with pytest.raises(DataError, match="training split is empty"):
+        batches(1, Flat(0))
+    with pytest.raises(ValueError, match="workers: 0 or more, or null for automatic, not -1"):
+        LoaderConfig(workers=-1)
+    with pytest.raises(ValueError, match="prefetch: at least 1 batch, not 0"):
+        LoaderConfig(prefetch=0)
+    with pytest.raises(TypeError):
+        len(make_train_loader(Flat(3), CROP, batch_size=1, seed=0, config=IN_PROCESS))
+
+
+@pytest.mark.parametrize(
+    ("cores", "processes", "workers"), [(1, 1, 1), (2, 1, 1), (8, 1, 7), (64, 8, 7), (64, 1, 16)]
+)
+def test_automatic_workers(monkeypatch, cores, processes, workers):
+    monkeypatch.setattr(loaders.os, "sched_getaffinity", lambda _: range(cores), raising=False)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+    assert automatic_workers() == workers
