@@ -1,0 +1,153 @@
+"""Checkpoint files: weights with all it takes to rebuild the network and to go on training."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from eseg.config import parse_model_config, to_plain
+from eseg.data.dataset import ClassTable
+from eseg.models import ESeg, ModelConfig, create_model
+
+SCHEMA = 1
+"""Version of the file's layout; a file of a newer one is refused."""
+
+_FORMAT = "eseg checkpoint"
+
+
+class CheckpointError(RuntimeError):
+    """A file is no checkpoint, is damaged, or does not fit; the message names it."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds.
+
+    Attributes:
+        model: Architecture of the network.
+        classes: Names and colours of its classes.
+        weights: State dict for evaluation and export: the averaged weights of the run.
+        step: Optimiser steps behind these weights.
+        run: The run's config in plain form, for the record.
+        scores: Scores on the validation split at this step, where they were taken.
+        training: What it takes to go on training; empty in files meant for use.
+    """
+
+    model: ModelConfig
+    classes: ClassTable
+    weights: dict[str, Tensor]
+    step: int
+    run: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+
+    def build_model(self, device: torch.device | str = "cpu") -> ESeg:
+        """The network in evaluation mode with these weights.
+
+        Raises:
+            CheckpointError: The weights are not those of this architecture.
+        """
+        model = create_model(self.model)
+        try:
+            model.load_state_dict(self.weights)
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"the checkpoint's weights do not fit its model: {error}"
+            ) from None
+        return model.to(device).eval()
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
+    """Write a checkpoint so that the file is whole or not there, even if the power fails.
+
+    It is written under another name, flushed to the disk and then renamed.
+
+    Raises:
+        CheckpointError: The folder cannot be written or the disk is full; the file that was there
+            before is untouched.
+    """
+    content = {
+        "format": _FORMAT,
+        "schema": SCHEMA,
+        "model": to_plain(checkpoint.model),
+        "classes": {
+            "names": list(checkpoint.classes.names),
+            "colours": [list(colour) for colour in checkpoint.classes.colours],
+        },
+        "weights": checkpoint.weights,
+        "step": checkpoint.step,
+        "run": checkpoint.run,
+        "scores": checkpoint.scores,
+        "training": checkpoint.training,
+    }
+    # Not a `tempfile`, which only its owner may read: colleagues want to use the weights.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except (OSError, RuntimeError) as error:  # torch's zip writer makes a full disk the latter
+        raise CheckpointError(
+            f"{path}: cannot be written ({error}); make room or choose another --output"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)  # there only if something went wrong
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a checkpoint onto the CPU. Nothing in the file is executed.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, of another origin or of a newer version.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path}: no such file; a checkpoint is the best.pt of a run's folder"
+        )
+    content = _unpickled(path)
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        raise CheckpointError(f"{path}: not a checkpoint that eseg wrote")
+    if not isinstance(content.get("schema"), int):
+        raise CheckpointError(f"{path}: damaged: it has no version")
+    if content["schema"] > SCHEMA:
+        raise CheckpointError(
+            f"{path}: written by a newer eseg (schema {content['schema']}, this one reads up to "
+            f"{SCHEMA}); update eseg"
+        )
+    try:
+        return Checkpoint(
+            model=parse_model_config(content["model"]),
+            classes=ClassTable(
+                tuple(content["classes"]["names"]),
+                tuple((r, g, b) for r, g, b in content["classes"]["colours"]),
+            ),
+            **{key: content[key] for key in ("weights", "step", "run", "scores", "training")},
+        )
+    except (KeyError, TypeError, ValueError) as error:  # a ConfigError or DataError is the last
+        raise CheckpointError(f"{path}: damaged: {error}") from None
+
+
+def _unpickled(path: Path) -> Any:
+    """The plain values and tensors in a file of `torch.save`."""
+    if not os.access(path, os.R_OK):
+        raise CheckpointError(f"{path}: no permission to read it")
+    try:
+        # Without an archive torch would try its format of old, which eseg never wrote.
+        if not zipfile.is_zipfile(path):
+            raise ValueError("not an archive")
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # broken bytes can raise anything within torch
+        raise CheckpointError(
+            f"{path}: damaged, or not a checkpoint that eseg wrote; take another file"
+        ) from error

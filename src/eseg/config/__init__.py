@@ -1,0 +1,41 @@
+"""The configuration of runs and data sets: composed here, validated once."""
+
+from eseg.config.errors import ConfigError
+from eseg.config.loading import (
+    class_table,
+    load_config,
+    load_dataset,
+    open_split,
+    parse_config,
+    parse_model_config,
+    save_config,
+    to_plain,
+)
+from eseg.config.schema import (
+    STREETS,
+    DataConfig,
+    InitConfig,
+    OptimConfig,
+    Precision,
+    RunConfig,
+    TrainConfig,
+)
+
+__all__ = [
+    "STREETS",
+    "ConfigError",
+    "DataConfig",
+    "InitConfig",
+    "OptimConfig",
+    "Precision",
+    "RunConfig",
+    "TrainConfig",
+    "class_table",
+    "load_config",
+    "load_dataset",
+    "open_split",
+    "parse_config",
+    "parse_model_config",
+    "save_config",
+    "to_plain",
+]

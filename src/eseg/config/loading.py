@@ -1,0 +1,173 @@
+"""The configs of runs and data sets from their files, and what they stand for."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from eseg.config.errors import ConfigError
+from eseg.config.parsing import parse
+from eseg.config.reading import parse_yaml, read_yaml
+from eseg.config.schema import STREETS, DataConfig, RunConfig
+from eseg.data.dataset import ClassTable, SegmentationDataset
+from eseg.data.folder import Folder, FolderConfig
+from eseg.data.streets import CLASSES, Streets
+from eseg.models import PRESETS, ModelConfig
+
+_PATHS = (("data", "dataset"), ("data", "root"), ("init", "pretrained_backbone"))
+"""The keys of a run that hold paths: made absolute, so that a saved config means the same."""
+
+
+def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
+    """Read the YAML of a run.
+
+    Args:
+        path: The file; its keys are the fields of `RunConfig`. Paths in it are relative to it.
+        overrides: `section.key=value` each, the value as in YAML; paths are relative to the
+            working folder.
+
+    Raises:
+        ConfigError: Keys or values are wrong, here or in the YAML of the data set.
+    """
+    path = Path(path)
+    raw = read_yaml(path)
+    _anchor(raw, path.parent)
+    for override in overrides:
+        _override(raw, override)
+    try:
+        return parse_config(raw)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def parse_config(raw: Mapping[str, Any]) -> RunConfig:
+    """Check the plain form of a `RunConfig` and fill in presets, defaults and class count.
+
+    Raises:
+        ConfigError: Keys or values are wrong, here or in the YAML of the data set.
+    """
+    model = raw.get("model")
+    given = dict(model) if isinstance(model, Mapping) else {}
+    preset = PRESETS.get(str(given.get("preset")))
+    if preset is not None:
+        raw = {**raw, "model": dataclasses.asdict(preset) | given}
+    config = parse(RunConfig, raw, choices={("model", "preset"): PRESETS})
+    try:
+        classes = len(class_table(config.data))
+    except ConfigError as error:
+        raise ConfigError(f"data.dataset: {error}") from None
+    if config.model.num_classes != classes and "num_classes" in given:
+        raise ConfigError(
+            f"model.num_classes: {config.model.num_classes}, but the data set "
+            f"{config.data.dataset} has {classes} classes; leave it out to take theirs"
+        )
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, num_classes=classes))
+
+
+def to_plain(config: Any) -> dict[str, Any]:
+    """A config as YAML and JSON can hold it; `parse_config` reads it back."""
+    return _plain(dataclasses.asdict(config))
+
+
+def save_config(config: RunConfig, path: Path) -> None:
+    """Write the resolved config, every default spelt out."""
+    path.write_text(yaml.safe_dump(to_plain(config), sort_keys=False), encoding="utf-8")
+
+
+def parse_model_config(raw: Mapping[str, Any]) -> ModelConfig:
+    """Check the plain form of a `ModelConfig`, as checkpoints carry it.
+
+    Raises:
+        ConfigError: Keys or values are wrong.
+    """
+    return parse(ModelConfig, raw)
+
+
+def load_dataset(path: str | Path, root: Path | None = None) -> FolderConfig:
+    """Read the YAML file that describes a data set.
+
+    Args:
+        path: The YAML file; its keys are the fields of `FolderConfig`.
+        root: Where the data lies, in place of the file's `root`; relative to the working folder.
+            The file's own `root` is relative to the file. In both, ~ and $VARIABLES are expanded.
+
+    Raises:
+        ConfigError: Keys or values are wrong; the message gives their places in the file.
+    """
+    path = Path(path)
+    raw = read_yaml(path)
+    try:
+        config = parse(FolderConfig, raw)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    base, given = (path.parent, config.root) if root is None else (Path(), root)
+    expanded = os.path.expandvars(given.expanduser())
+    if "$" in expanded:
+        raise ConfigError(f"{path}: root: no such environment variable in '{given}'; set it")
+    return dataclasses.replace(config, root=(base / expanded).resolve())
+
+
+def class_table(data: DataConfig) -> ClassTable:
+    """Names and colours of a run's classes; the data itself need not be there.
+
+    Raises:
+        ConfigError: The YAML of the data set is missing or wrong.
+    """
+    if data.dataset == Path(STREETS):
+        return CLASSES
+    return load_dataset(data.dataset, data.root).class_table()
+
+
+def open_split(data: DataConfig, split: str) -> SegmentationDataset:
+    """Open one split of a run's data set.
+
+    Raises:
+        ConfigError: The YAML of the data set is missing or wrong.
+        DataError: The data is not as described, or has no such split.
+    """
+    if data.dataset == Path(STREETS):
+        return Streets(split, data.streets)
+    return Folder(load_dataset(data.dataset, data.root), split)
+
+
+def _anchor(raw: dict[str, Any], folder: Path) -> None:
+    """Make the relative paths in the plain form of a run absolute, as seen from a folder."""
+    for section, key in _PATHS:
+        values = raw.get(section)
+        given = values.get(key) if isinstance(values, dict) else None
+        if isinstance(values, dict) and isinstance(given, str) and given != STREETS:
+            expanded = Path(os.path.expandvars(given)).expanduser()
+            values[key] = str((folder / expanded).resolve())
+
+
+def _override(raw: dict[str, Any], override: str) -> None:
+    """Put the value of `section.key=value` into the plain form of a run."""
+    place, separator, text = override.partition("=")
+    *sections, key = place.split(".")
+    if not separator or not all((*sections, key)):
+        raise ConfigError(f"override '{override}' is not of the form section.key=value")
+    target = raw
+    for section in sections:
+        if target.get(section) is None:
+            target[section] = {}
+        target = target[section]
+        if not isinstance(target, dict):
+            raise ConfigError(f"override '{override}': {section} has no keys")
+    try:
+        target[key] = parse_yaml(text)
+    except ConfigError as error:
+        raise ConfigError(f"override '{override}': {error}") from None
+    _anchor(raw, Path.cwd())  # Paths that stand there already are absolute and stay.
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value

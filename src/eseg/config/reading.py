@@ -1,0 +1,78 @@
+"""YAML text in, plain values out; what YAML would silently read as something else is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from eseg.config.errors import ConfigError
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a file of keys with values.
+
+    Raises:
+        ConfigError: The file is missing, no text, no YAML, gives a key twice, or holds no keys.
+    """
+    try:
+        value = parse_yaml(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as text ({error})") from None
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    if not isinstance(value, dict):
+        found = "nothing" if value is None else repr(value)
+        raise ConfigError(f"{path}: expected keys with values, got {found}")
+    return value
+
+
+def parse_yaml(text: str) -> Any:
+    """Read one YAML value.
+
+    Raises:
+        ConfigError: It is not valid, or a number is written as YAML alone understands it.
+    """
+    try:
+        return yaml.load(text, _Loader)  # A SafeLoader: no tag constructs objects.
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise ConfigError(f"not valid YAML: {place}{error.problem or error.context}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"not valid YAML: {' '.join(str(error).split())}") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """A SafeLoader without two traps: repeated keys, and numbers to the base of 8 or 60."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Refuse a key that stands twice; YAML parsers keep the last."""
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise _refusal(f"the key '{key.value}' is given twice", key)
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+        return super().construct_mapping(node, deep)
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """Refuse 010, which YAML 1.1 reads as 8, and 1:30, which it reads as 90."""
+        number = super().construct_yaml_int(node)
+        digits = node.value.lstrip("+-").replace("_", "")
+        if (digits.isdigit() and digits != "0" and digits.startswith("0")) or ":" in digits:
+            raise _refusal(
+                f"'{node.value}' is {number} in YAML; write {number}, or put quotes around text",
+                node,
+            )
+        return number
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+
+
+def _refusal(problem: str, node: yaml.Node) -> yaml.MarkedYAMLError:
+    return yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark)

@@ -1,0 +1,156 @@
+"""The sections of a run's YAML that belong to the run as a whole, and the run itself.
+
+Sections that configure one piece of code (model, augmentation, loss, ...) stand beside that code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from eseg.data.loaders import LoaderConfig
+from eseg.data.streets import StreetsConfig
+from eseg.data.transforms import AugmentConfig
+from eseg.losses import LossConfig
+from eseg.models import ModelConfig
+
+STREETS = "streets"
+"""The data set that needs no files."""
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which data set a run uses.
+
+    Attributes:
+        dataset: Path of a data set's YAML, relative to the config that names it, or `streets`.
+        root: Where that data set lies, instead of what its YAML says.
+        train_split: Split to train on.
+        val_split: Split to evaluate on.
+        streets: Size, lengths and seed of the procedural scenes, for `dataset: streets`.
+    """
+
+    dataset: Path = Path(STREETS)
+    root: Path | None = None
+    train_split: str = "train"
+    val_split: str = "val"
+    streets: StreetsConfig = field(default_factory=StreetsConfig)
+
+
+@dataclass(frozen=True)
+class InitConfig:
+    """What the weights start from.
+
+    Attributes:
+        pretrained_backbone: True for the ImageNet weights named in the preset, a path for weights
+            in a file, False for random ones.
+    """
+
+    pretrained_backbone: bool | Path = False
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """SGD with momentum and a cosine schedule (section 4.1).
+
+    Attributes:
+        lr: Highest learning rate, for the batch size in `train`.
+        momentum: In [0, 1).
+        weight_decay: On convolution weights only; norms, biases and fusion weights have none.
+        warmup_steps: Steps over which the rate rises linearly to `lr`. The paper names none.
+        clip_norm: Largest norm of the gradient over all weights, or null for no limit.
+    """
+
+    lr: float = 0.08
+    momentum: float = 0.9
+    weight_decay: float = 5e-5
+    warmup_steps: int = 0
+    clip_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot train."""
+        if self.lr <= 0:
+            raise ValueError(f"lr must be above 0, not {self.lr}")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum must be in [0, 1), not {self.momentum}")
+        if self.weight_decay < 0:
+            raise ValueError(f"weight_decay must be 0 or more, not {self.weight_decay}")
+        if self.warmup_steps < 0:
+            raise ValueError(f"warmup_steps must be 0 or more, not {self.warmup_steps}")
+        if self.clip_norm is not None and self.clip_norm <= 0:
+            raise ValueError(f"clip_norm must be above 0 or null, not {self.clip_norm}")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Length of a run and how it computes.
+
+    Attributes:
+        steps: Optimiser steps.
+        batch_size: Images per step, over all processes and accumulated parts.
+        accumulate: Parts in which each process works through its share of a batch.
+        ema_decay: Decay of the averaged weights, which are evaluated and kept, in [0, 1).
+        precision: `auto` is bf16 on a GPU that has it and fp32 elsewhere.
+        channels_last: Whether tensors are stored channels last: faster on CPUs and tensor cores.
+        compile: Whether torch.compile is applied: a slow start, then faster steps.
+        eval_every: Steps between evaluations; the last step is always evaluated.
+        checkpoint_every: Steps between writings of the `last` checkpoint.
+        log_every: Steps between log lines.
+    """
+
+    steps: int
+    batch_size: int = 16
+    accumulate: int = 1
+    ema_decay: float = 0.9998
+    precision: Precision = "auto"
+    channels_last: bool = True
+    compile: bool = False
+    eval_every: int = 1000
+    checkpoint_every: int = 500
+    log_every: int = 10
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot run."""
+        for name in (
+            "steps", "batch_size", "accumulate", "eval_every", "checkpoint_every", "log_every",
+        ):  # fmt: skip
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay must be in [0, 1), not {self.ema_decay}")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that determines a training run; the keys of its YAML.
+
+    Attributes:
+        model: A `preset` and the `ModelConfig` fields that differ from it; the number of classes
+            is that of the data set.
+        data: Data set and splits.
+        augment: Random scale, crop and flip.
+        train: Length, batch and precision.
+        optim: Optimiser and schedule.
+        loss: Choice of hard pixels, class weights.
+        loader: Worker processes.
+        init: What the weights start from.
+        seed: Of weights, sample order and augmentation.
+    """
+
+    model: ModelConfig
+    data: DataConfig
+    augment: AugmentConfig
+    train: TrainConfig
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    loader: LoaderConfig = field(default_factory=LoaderConfig)
+    init: InitConfig = field(default_factory=InitConfig)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a seed that the sample order cannot use."""
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed must be in [0, 2**32), not {self.seed}")

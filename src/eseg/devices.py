@@ -1,0 +1,51 @@
+"""Which device and which arithmetic to compute with."""
+
+from __future__ import annotations
+
+import torch
+
+from eseg.config import Precision
+
+
+class DeviceError(RuntimeError):
+    """The device that was asked for is not there; the message names those that are."""
+
+
+def choose_device(name: str | None = None) -> torch.device:
+    """The named device, or the best there is: CUDA, then MPS, then CPU.
+
+    Raises:
+        DeviceError: There is no such device on this machine.
+    """
+    available = available_devices()
+    if name is None or name == "auto":
+        return torch.device(available[0])
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise DeviceError(f"no device {name!r}; there are {', '.join(available)}") from None
+    index_is_off = device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()
+    if device.type not in available or index_is_off:
+        raise DeviceError(f"this machine has no {name}; it has {', '.join(available)}")
+    return device
+
+
+def available_devices() -> list[str]:
+    """Device types of this machine, the fastest first."""
+    devices = ["cpu"]
+    if torch.backends.mps.is_available():
+        devices.insert(0, "mps")
+    if torch.cuda.is_available():
+        devices.insert(0, "cuda")
+    return devices
+
+
+def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype | None:
+    """The type that autocast computes in, or None for plain fp32.
+
+    `auto` is bf16 on GPUs that have it and fp32 elsewhere.
+    """
+    if precision == "auto":
+        has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if has_bf16 else None
+    return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]

@@ -1,0 +1,127 @@
+"""Accuracy of a network on a labelled split, at the labels' own size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from eseg.checkpoint import Checkpoint
+from eseg.config import DataConfig, open_split
+from eseg.data.dataset import DataError
+from eseg.data.loaders import EvalImage, make_eval_loader
+from eseg.data.transforms import to_float
+from eseg.inference.labels import upsample_labels
+from eseg.inference.multi_scale import averaged_probs
+from eseg.inference.visualize import palette_image
+from eseg.metrics import ConfusionMatrix, Scores, scores
+from eseg.models import ESeg
+
+Visitor = Callable[[EvalImage, Tensor], None]
+
+
+@torch.inference_mode()
+def evaluate(
+    model: ESeg,
+    images: Iterable[EvalImage],
+    *,
+    device: torch.device,
+    dtype: torch.dtype | None = None,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    visit: Visitor | None = None,
+) -> ConfusionMatrix:
+    """Count the pixels of every pair (true class, predicted class) over a split (section 4.1).
+
+    Args:
+        model: The network in evaluation mode, on `device`.
+        images: Whole images with their masks; a process's share of the split.
+        device: Where to compute.
+        dtype: Type for autocast, or None for fp32.
+        scales: Sizes to run at, relative to the image; several are averaged.
+        flip: Average with the mirror image too.
+        visit: Called with every image and its labels, uint8 (height, width) on the CPU.
+
+    Returns:
+        The counts of the images given; with several processes, call `all_reduce` on them.
+    """
+    matrix = ConfusionMatrix(model.config.num_classes, device=device)
+    for item in images:
+        image = to_float(item.image.to(device)).unsqueeze(0)
+        labels = predict_labels(model, image, dtype=dtype, scales=scales, flip=flip)[0]
+        matrix.update(labels, item.mask.to(device))
+        if visit is not None:
+            visit(item, labels.cpu())
+    return matrix
+
+
+def predict_labels(
+    model: ESeg,
+    image: Float[Tensor, "batch channels height width"],
+    *,
+    dtype: torch.dtype | None = None,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+) -> Tensor:
+    """Labels of whole images, uint8 (batch, height, width); see `evaluate` for the options."""
+    size = (image.shape[-2], image.shape[-1])
+    with torch.autocast(image.device.type, dtype=dtype, enabled=dtype is not None):
+        if tuple(scales) == (1.0,) and not flip:
+            return upsample_labels(model.logits(image).float(), size)
+        return averaged_probs(model, image, scales, flip).max(1).indices.to(torch.uint8)
+
+
+def evaluate_checkpoint(
+    checkpoint: Checkpoint,
+    data: DataConfig,
+    split: str,
+    *,
+    device: torch.device,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    save: Path | None = None,
+    track: Callable[..., Iterable[EvalImage]] | None = None,
+) -> Scores:
+    """Scores of a checkpoint on one split, in one process.
+
+    Args:
+        checkpoint: The network.
+        data: The data set; its classes must be the network's.
+        split: Which split.
+        device: Where to compute.
+        scales: Sizes to run at, relative to the image.
+        flip: Average with the mirror image too.
+        save: Folder for the predicted labels as palette PNGs, named after the samples.
+        track: Wraps the images to show progress, as `rich.progress.Progress.track` does.
+
+    Raises:
+        DataError: The data set is not as described, or has other classes than the network.
+    """
+    dataset = open_split(data, split)
+    if dataset.classes.names != checkpoint.classes.names:
+        raise DataError(
+            f"the network knows the classes {', '.join(checkpoint.classes.names)}; the data set "
+            f"{data.dataset} has {', '.join(dataset.classes.names)}: evaluate it on its own"
+        )
+
+    def write(item: EvalImage, labels: Tensor) -> None:
+        assert save is not None
+        path = save / f"{item.name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        palette_image(labels.numpy(), dataset.classes).save(path)
+
+    images: Iterable[EvalImage] = make_eval_loader(dataset)
+    if track is not None:
+        images = track(images, total=len(dataset), description="evaluating")
+    matrix = evaluate(
+        checkpoint.build_model(device),
+        images,
+        device=device,
+        scales=scales,
+        flip=flip,
+        visit=None if save is None else write,
+    )
+    return scores(matrix.matrix)

@@ -1,0 +1,56 @@
+"""Test-time augmentation: probabilities averaged over scales and mirror images (section 4.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from eseg.models import ESeg
+
+
+def averaged_probs(
+    model: ESeg,
+    image: Float[Tensor, "batch channels height width"],
+    scales: Sequence[float],
+    flip: bool,
+) -> Float[Tensor, "batch classes height width"]:
+    """Class probabilities at the image's size, averaged over every scale and orientation.
+
+    Args:
+        model: The network in evaluation mode.
+        image: RGB in [0, 1].
+        scales: Factors by which the image is resized, each above 0; the paper's teacher uses
+            0.5, 1.0 and 2.0.
+        flip: Whether the mirror image is run at every scale too.
+
+    Raises:
+        ValueError: There is no scale, or one is not above 0.
+    """
+    if not scales or min(scales) <= 0:
+        raise ValueError(f"scales must be factors above 0, not {list(scales)}")
+    size = image.shape[-2:]
+    total = image.new_zeros(())
+    for scale in scales:
+        scaled_size = [max(1, round(side * scale)) for side in size]
+        scaled = _resize(image, scaled_size)
+        for mirrored in (False, True) if flip else (False,):
+            logits = model.logits(scaled.flip(-1) if mirrored else scaled)
+            logits = logits.flip(-1) if mirrored else logits
+            # The head's map reaches up to a cell beyond the image where its size is no multiple of
+            # the stride; resizing it to the image's size is what training does too.
+            total = total + _resize(logits.float(), size).softmax(dim=1)
+    return total / (len(scales) * (1 + flip))
+
+
+def _resize(x: Tensor, size: Sequence[int] | torch.Size) -> Tensor:
+    if tuple(x.shape[-2:]) == tuple(size):
+        return x
+    # Antialiasing takes effect where an image shrinks, as in the training's resize.
+    shrinks = size[0] < x.shape[-2] or size[1] < x.shape[-1]
+    return F.interpolate(
+        x, size=tuple(size), mode="bilinear", align_corners=False, antialias=shrinks
+    )

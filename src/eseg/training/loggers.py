@@ -1,0 +1,65 @@
+"""What a run leaves on disk while it goes on: JSON lines and TensorBoard events."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from torch.utils.tensorboard import SummaryWriter
+
+
+class RunLog:
+    """Writes records of logged steps to `log.jsonl` and to TensorBoard event files.
+
+    Args:
+        folder: The run's folder.
+        resume_at: Keep only records of steps up to this one, so that a resumed run's log has no
+            step twice; 0 starts afresh.
+    """
+
+    def __init__(self, folder: Path, resume_at: int = 0) -> None:
+        self.path = folder / "log.jsonl"
+        self.history = [r for r in read_log(self.path) if r["step"] <= resume_at]
+        self.path.write_text("".join(map(_line, self.history)), encoding="utf-8")
+        self._file = self.path.open("a", encoding="utf-8")
+        self._events = SummaryWriter(folder / "tensorboard", purge_step=resume_at + 1)
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Add a record; `step` is the number of optimiser steps done."""
+        self.history.append(record)
+        self._file.write(_line(record))
+        self._file.flush()
+        for key, value in record.items():
+            if key != "step" and isinstance(value, int | float):
+                self._events.add_scalar(key, value, record["step"])
+
+    def __enter__(self) -> RunLog:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._file.close()
+        self._events.close()
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The records of a `log.jsonl`; a last line that a crash cut short is passed over."""
+    if not path.is_file():
+        return []
+    records = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return records
+
+
+def _line(record: dict[str, Any]) -> str:
+    return json.dumps(record) + "\n"

@@ -1,0 +1,124 @@
+"""What a person sees while a network trains: one line on a terminal, some lines in a file."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from eseg.metrics import Scores
+
+
+class Meter:
+    """Loss and throughput since the last log line; time spent on anything else is left out."""
+
+    def __init__(self) -> None:
+        self._losses: list[float] = []
+        self._images = 0
+        self._total_images = 0
+        self._total_seconds = 0.0
+        self._started = time.perf_counter()
+
+    def add(self, loss: float, images: int) -> None:
+        """Count a step."""
+        self._losses.append(loss)
+        self._images += images
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Do something whose time does not count as training."""
+        before = time.perf_counter()
+        yield
+        self._started += time.perf_counter() - before
+
+    @property
+    def images_per_second(self) -> float:
+        """Throughput since the last `take`."""
+        return self._images / max(time.perf_counter() - self._started, 1e-9)
+
+    @property
+    def overall_images_per_second(self) -> float:
+        """Throughput over everything taken so far."""
+        return self._total_images / max(self._total_seconds, 1e-9)
+
+    def take(self) -> tuple[float, float]:
+        """Mean loss and throughput since the last call; starts counting anew."""
+        now = time.perf_counter()
+        result = (sum(self._losses) / len(self._losses), self.images_per_second)
+        self._total_images += self._images
+        self._total_seconds += now - self._started
+        self._losses, self._images, self._started = [], 0, now
+        return result
+
+
+class TrainProgress:
+    """A progress line with loss, rate, throughput, memory and time left.
+
+    Where the output is no terminal, a line per evaluation takes its place.
+
+    Args:
+        steps: Length of the run.
+        done: Steps done before, in a resumed run.
+        device: Whose memory is shown.
+        console: Where to print.
+    """
+
+    def __init__(self, steps: int, done: int, device: torch.device, console: Console) -> None:
+        self.console = console
+        self.steps = steps
+        self.device = device
+        self._bar = Progress(
+            TextColumn("step"),
+            MofNCompleteColumn(),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("train", total=steps, completed=done, figures="")
+
+    def advance(self, loss: float, lr: float, images_per_second: float) -> None:
+        """Show the figures of a step."""
+        if self._bar.disable:
+            return
+        figures = (
+            f"loss {loss:.3f}  lr {lr:.2g}  {images_per_second:.1f} img/s  "
+            f"{peak_memory_mib(self.device):.0f} MiB"
+        )
+        self._bar.update(self._task, advance=1, figures=figures)
+
+    def evaluated(self, step: int, loss: float, scores: Scores, best: float) -> None:
+        """Print a line about an evaluation, which stays."""
+        self.console.print(
+            f"step {step}/{self.steps}  loss {loss:.3f}  val mIoU [bold]{scores.miou:.4f}[/bold]  "
+            f"pixel accuracy {scores.pixel_accuracy:.4f}  best {best:.4f}",
+            highlight=False,
+        )
+
+    def __enter__(self) -> TrainProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+
+def peak_memory_mib(device: torch.device) -> float:
+    """Highest memory so far: allocated on a CUDA device, or resident in this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

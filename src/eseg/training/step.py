@@ -1,0 +1,139 @@
+"""One optimiser step: batches in, changed weights out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from eseg.config import RunConfig
+from eseg.data.loaders import TrainBatch
+from eseg.data.transforms import to_float
+from eseg.losses import ohem_cross_entropy
+from eseg.training.distributed import Processes
+from eseg.training.optim import learning_rate
+from eseg.training.state import TrainingState
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message says why and what to try."""
+
+
+class Stepper:
+    """Takes optimiser steps.
+
+    Args:
+        state: What changes.
+        model: The state's network as it is called: wrapped for several processes, perhaps.
+        config: The run.
+        processes: Where this process stands.
+        dtype: Type for autocast, or None for fp32.
+
+    Raises:
+        TrainingError: The batch cannot be shared out evenly, or the class weights do not match
+            the classes.
+    """
+
+    def __init__(
+        self,
+        state: TrainingState,
+        model: nn.Module,
+        config: RunConfig,
+        processes: Processes,
+        dtype: torch.dtype | None,
+    ) -> None:
+        self.state = state
+        self.model = model
+        self.forward = torch.compile(model) if config.train.compile else model
+        self.config = config
+        self.device = processes.device
+        self.dtype = dtype
+        self.weight = _class_weights(config, processes.device)
+
+    def step(self, batches: Iterator[TrainBatch]) -> tuple[float, float]:
+        """Take one step and return its mean loss in nats and its learning rate.
+
+        Raises:
+            TrainingError: The loss is NaN or infinite; the weights are as they were.
+        """
+        state, config = self.state, self.config
+        lr = learning_rate(state.step, config.train.steps, config.optim)
+        for group in state.optimizer.param_groups:
+            group["lr"] = lr
+        parts = config.train.accumulate
+        total = 0.0
+        for part in range(parts):
+            with self._gradient_sync(last=part == parts - 1):
+                loss = self._loss(next(batches))
+                value = loss.item()
+                if not math.isfinite(value):
+                    state.optimizer.zero_grad(set_to_none=True)
+                    raise TrainingError(
+                        f"the loss became {value} at step {state.step + 1} (learning rate "
+                        f"{lr:.3g}); lower optim.lr, lengthen optim.warmup_steps, set "
+                        "optim.clip_norm, or use train.precision=fp32"
+                    )
+                state.scaler.scale(loss / parts).backward()
+            total += value / parts
+        if config.optim.clip_norm is not None:
+            state.scaler.unscale_(state.optimizer)
+            nn.utils.clip_grad_norm_(state.network.parameters(), config.optim.clip_norm)
+        # Under fp16 the scaler leaves out a step whose gradients overflowed and lowers its factor:
+        # that is how it finds the factor, not a failure.
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        state.optimizer.zero_grad(set_to_none=True)
+        state.average.update(state.network)
+        state.step += 1
+        return total, lr
+
+    def _loss(self, batch: TrainBatch) -> Tensor:
+        image = to_float(batch.image.to(self.device, non_blocking=True))
+        mask = batch.mask.to(self.device, non_blocking=True)
+        if self.config.train.channels_last:
+            image = image.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
+            logits = self.forward(image)
+        return ohem_cross_entropy(
+            logits,
+            mask,
+            threshold=self.config.loss.threshold,
+            min_kept=self.config.loss.min_kept,
+            weight=self.weight,
+        )
+
+    def _gradient_sync(self, last: bool) -> AbstractContextManager[None]:
+        """Exchange gradients between processes only with the last part of a batch."""
+        if isinstance(self.model, DistributedDataParallel) and not last:
+            return self.model.no_sync()
+        return nullcontext()
+
+
+def images_per_part(config: RunConfig, world: int) -> int:
+    """Images that one process takes at a time, so that all parts make up the batch.
+
+    Raises:
+        TrainingError: They cannot be shared out evenly.
+    """
+    batch, parts = config.train.batch_size, config.train.accumulate
+    if batch % (parts * world):
+        raise TrainingError(
+            f"train.batch_size {batch} cannot be shared evenly by {world} processes in {parts} "
+            "parts (train.accumulate); choose a multiple"
+        )
+    return batch // (parts * world)
+
+
+def _class_weights(config: RunConfig, device: torch.device) -> Tensor | None:
+    weights = config.loss.class_weights
+    if weights is None:
+        return None
+    if len(weights) != config.model.num_classes:
+        raise TrainingError(
+            f"loss.class_weights has {len(weights)} values for {config.model.num_classes} classes"
+        )
+    return torch.tensor(weights, device=device)

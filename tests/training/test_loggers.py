@@ -1,0 +1,61 @@
+"""The log of a run that is broken off and resumed."""
+
+import json
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from eseg.training.loggers import RunLog, read_log
+
+
+def write(folder, steps, resume_at=0):
+    with RunLog(folder, resume_at) as log:
+        for step in steps:
+            log.write({"step": step, "loss": 1 / step, "note": "text"})
+    return log
+
+
+def test_records_come_back(tmp_path):
+    log = write(tmp_path, range(1, 4))
+    expected = [{"step": step, "loss": 1 / step, "note": "text"} for step in (1, 2, 3)]
+    assert read_log(tmp_path / "log.jsonl") == log.history == expected
+    lines = (tmp_path / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == expected
+
+
+def test_a_record_is_in_the_file_at_once(tmp_path):
+    with RunLog(tmp_path) as log:
+        log.write({"step": 1, "loss": 2.0})
+        assert read_log(tmp_path / "log.jsonl") == [{"step": 1, "loss": 2.0}]
+
+
+def test_resuming_drops_what_came_after(tmp_path):
+    write(tmp_path, range(1, 10))
+    log = write(tmp_path, range(6, 8), resume_at=5)
+    assert [r["step"] for r in log.history] == [1, 2, 3, 4, 5, 6, 7]
+    assert read_log(tmp_path / "log.jsonl") == log.history
+    assert [r["step"] for r in write(tmp_path, [1]).history] == [1]  # 0 starts afresh
+
+
+@pytest.mark.parametrize("cut", ['{"step": 4, "lo', '{"step"', "{", ""])
+def test_a_line_cut_short_is_passed_over(tmp_path, cut):
+    write(tmp_path, [1, 2, 3])
+    with (tmp_path / "log.jsonl").open("a") as file:
+        file.write(cut)
+    assert [r["step"] for r in read_log(tmp_path / "log.jsonl")] == [1, 2, 3]
+    write(tmp_path, [4], resume_at=3)
+    assert [r["step"] for r in read_log(tmp_path / "log.jsonl")] == [1, 2, 3, 4]
+
+
+def test_no_log_is_an_empty_one(tmp_path):
+    assert read_log(tmp_path / "log.jsonl") == []
+
+
+def test_tensorboard_shows_every_step_once(tmp_path):
+    write(tmp_path, range(1, 6))
+    write(tmp_path, range(4, 8), resume_at=3)
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert events.Tags()["scalars"] == ["loss"]
+    shown = {event.step: event.value for event in events.Scalars("loss")}
+    assert [event.step for event in events.Scalars("loss")] == list(range(1, 8))
+    assert shown[7] == pytest.approx(1 / 7)

@@ -1,0 +1,280 @@
+"""What a run leaves behind, what it refuses, and that resumed equals uninterrupted."""
+
+import itertools
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from eseg.checkpoint import CheckpointError, load_checkpoint
+from eseg.config import load_config, open_split, parse_config, to_plain
+from eseg.data.dataset import DataError
+from eseg.data.loaders import make_eval_loader
+from eseg.devices import DeviceError
+from eseg.inference.evaluate import evaluate
+from eseg.metrics import scores
+from eseg.training import trainer
+from eseg.training.loggers import read_log
+from eseg.training.step import Stepper, TrainingError
+
+
+def flat(values, prefix=""):
+    """Every tensor and number of nested dicts and lists, by its path."""
+    if isinstance(values, dict | list | tuple):
+        items = values.items() if isinstance(values, dict) else enumerate(values)
+        return dict(
+            itertools.chain.from_iterable(flat(v, f"{prefix}/{k}").items() for k, v in items)
+        )
+    return {prefix: values}
+
+
+def assert_identical(left, right):
+    left, right = flat(left), flat(right)
+    assert left.keys() == right.keys()
+    for key, value in left.items():
+        same = torch.equal(value, right[key]) if torch.is_tensor(value) else value == right[key]
+        assert same, key
+
+
+@pytest.fixture
+def train(tmp_path, monkeypatch):
+    """Trains without the report at the end, into a folder of that name."""
+    monkeypatch.setattr(trainer, "write_report", lambda *_: None)
+
+    def run(config, name="run", **options):
+        return trainer.train(config, tmp_path / name, device="cpu", **options)
+
+    return run
+
+
+def interrupt(monkeypatch, after):
+    """Let training be broken off once that many steps are done."""
+    step = Stepper.step
+
+    def interrupted(self, batches):
+        if self.state.step == after:
+            raise KeyboardInterrupt
+        return step(self, batches)
+
+    monkeypatch.setattr(Stepper, "step", interrupted)
+
+
+def test_a_run_leaves_everything_about_itself(toy_run):
+    assert {path.name for path in toy_run.folder.iterdir()} == {
+        "config.yaml", "log.jsonl", "best.pt", "last.pt",
+        "curve.png", "sheet.png", "scores.json", "tensorboard",
+    }  # fmt: skip
+    assert load_config(toy_run.folder / "config.yaml") == toy_run.config
+    for name in ("curve.png", "sheet.png"):
+        with Image.open(toy_run.folder / name) as picture:
+            assert len(np.unique(np.asarray(picture.convert("L")))) > 10
+
+
+def test_every_logged_step_is_there_once(toy_run):
+    records = read_log(toy_run.folder / "log.jsonl")
+    steps = [r for r in records if "loss" in r]
+    evaluations = [r for r in records if "miou" in r]
+    assert [r["step"] for r in steps] == [*range(4, 60, 4), 60]
+    assert [r["step"] for r in evaluations] == [25, 50, 60]
+    assert len(steps) + len(evaluations) == len(records)
+    for record in steps:
+        assert record.keys() == {"step", "loss", "lr", "images_per_second", "memory_mib"}
+        assert record["images_per_second"] > 0
+        assert record["memory_mib"] > 10
+    for record in evaluations:
+        assert record.keys() == {"step", "miou", "pixel_accuracy"}
+
+
+def test_it_learns(toy_run):
+    losses = [r["loss"] for r in read_log(toy_run.folder / "log.jsonl") if "loss" in r]
+    assert losses[0] > 0.8 * math.log(3)
+    assert losses[-1] < 0.6 * losses[0]
+    assert toy_run.result.best["miou"] > 0.6
+
+
+def test_result_files_and_printed_lines_agree(toy_run):
+    result, best = toy_run.result, load_checkpoint(toy_run.folder / "best.pt")
+    assert result.checkpoint == toy_run.folder / "best.pt"
+    assert result.best == best.scores
+    evaluations = [r for r in read_log(toy_run.folder / "log.jsonl") if "miou" in r]
+    assert result.last_miou == evaluations[-1]["miou"]
+    top = max(evaluations, key=lambda r: r["miou"])
+    assert (best.step, best.scores["miou"]) == (top["step"], top["miou"])
+    written = json.loads((toy_run.folder / "scores.json").read_text())
+    assert written == {"step": best.step, "classes": ["ground", "box", "ball"], **best.scores}
+    assert f"{best.scores['miou']:.4f}" in toy_run.printed
+    assert "ball" in toy_run.printed
+    assert result.images_per_second > 0
+
+
+@pytest.mark.parametrize("file", ["best.pt", "last.pt"])
+def test_scores_are_those_of_the_weights_in_the_file(toy_run, file):
+    checkpoint = load_checkpoint(toy_run.folder / file)
+    images = make_eval_loader(open_split(toy_run.config.data, "val"), config=toy_run.config.loader)
+    again = scores(
+        evaluate(checkpoint.build_model(), images, device=torch.device("cpu")).matrix
+    ).to_dict()
+    if file == "best.pt":
+        assert again == checkpoint.scores
+    else:
+        assert again["miou"] == toy_run.result.last_miou
+
+
+def test_best_is_for_use_and_last_for_going_on(toy_run):
+    best, last = (load_checkpoint(toy_run.folder / name) for name in ("best.pt", "last.pt"))
+    assert best.training == {}
+    assert last.training
+    assert last.step == 60
+    assert parse_config(last.run) == parse_config(best.run) == toy_run.config
+    trained, averaged = last.training["network"], last.weights
+    assert trained.keys() == averaged.keys()
+    assert not all(torch.equal(trained[name], averaged[name]) for name in trained)
+
+
+def test_the_seed_decides_the_weights(train, toy_config, tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        train(toy_config({"train.steps": 3, "seed": seed}), name)
+    a, b, c = (load_checkpoint(tmp_path / name / "last.pt") for name in "abc")
+    assert_identical(a.training, b.training)
+    assert_identical(a.weights, b.weights)
+    assert not torch.equal(flat(a.weights).popitem()[1], flat(c.weights).popitem()[1])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_resumed_equals_uninterrupted(train, toy_config, tmp_path, monkeypatch, workers):
+    config = toy_config(
+        {
+            "train.steps": 8,
+            "train.accumulate": 2,
+            "train.eval_every": 3,
+            "train.checkpoint_every": 4,
+            "augment.brightness": 0.3,
+        }
+    )
+    train(config, "whole")
+    with monkeypatch.context() as patch:
+        interrupt(patch, after=6)
+        with pytest.raises(KeyboardInterrupt):
+            train(config, "halves")
+    assert load_checkpoint(tmp_path / "halves/last.pt").step == 4
+    assert read_log(tmp_path / "halves/log.jsonl")[-1]["step"] == 6
+    # The number of workers may change, for it has no say in the batches.
+    train(replace(config, loader=replace(config.loader, workers=workers)), "halves", resume=True)
+
+    for file in ("last.pt", "best.pt"):
+        whole, halves = (load_checkpoint(tmp_path / run / file) for run in ("whole", "halves"))
+        assert whole.step == halves.step
+        assert_identical(whole.weights, halves.weights)
+        assert_identical(whole.training, halves.training)
+        assert whole.scores == halves.scores
+    momenta = whole_momenta(load_checkpoint(tmp_path / "whole/last.pt"))
+    assert any(momentum.abs().max() > 0 for momentum in momenta)
+    logs = [
+        [
+            {k: v for k, v in record.items() if k not in ("images_per_second", "memory_mib")}
+            for record in read_log(tmp_path / run / "log.jsonl")
+        ]
+        for run in ("whole", "halves")
+    ]
+    assert logs[0] == logs[1]
+
+
+def whole_momenta(checkpoint):
+    states = checkpoint.training["optimizer"]["state"].values()
+    return [state["momentum_buffer"] for state in states]
+
+
+def test_resuming_a_finished_run_changes_nothing(train, toy_config, tmp_path):
+    config = toy_config({"train.steps": 2})
+    first = train(config)
+    before = load_checkpoint(tmp_path / "run/last.pt")
+    again = train(config, resume=True)
+    assert_identical(before.training, load_checkpoint(tmp_path / "run/last.pt").training)
+    assert again.best == first.best
+
+
+def test_a_folder_that_holds_a_run_is_refused(toy_run):
+    with pytest.raises(CheckpointError, match=r"holds a run already.*--resume"):
+        trainer.train(toy_run.config, toy_run.folder, device="cpu")
+
+
+def test_resuming_another_run_names_what_differs(toy_run):
+    other = replace(
+        toy_run.config,
+        optim=replace(toy_run.config.optim, lr=0.5),
+        train=replace(toy_run.config.train, log_every=1),
+    )
+    with pytest.raises(CheckpointError, match=r"optim\.lr \(was 0\.4, now 0\.5\)") as caught:
+        trainer.train(other, toy_run.folder, device="cpu", resume=True)
+    assert "log_every" not in str(caught.value)
+
+
+def test_resuming_nothing_is_refused(toy_config, tmp_path):
+    with pytest.raises(CheckpointError, match=r"last\.pt: nothing to resume"):
+        trainer.train(toy_config(), tmp_path, device="cpu", resume=True)
+
+
+def test_a_refused_run_leaves_nothing_behind(toy_config, tmp_path):
+    config = toy_config({"train.batch_size": 5, "train.accumulate": 2})
+    with pytest.raises(TrainingError, match=r"batch_size 5 .* in 2 parts"):
+        trainer.train(config, tmp_path / "run", device="cpu")
+    with pytest.raises(DeviceError):
+        trainer.train(config, tmp_path / "run", device="abacus")
+    with pytest.raises(DataError, match="test"):
+        trainer.train(toy_config({"data.train_split": "test"}), tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_output_that_cannot_be_a_folder_is_named(toy_config, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match=r"file/run: cannot be written"):
+        trainer.train(toy_config(), tmp_path / "file" / "run", device="cpu")
+
+
+def test_divergence_stops_the_run_and_keeps_the_checkpoint(train, toy_config, tmp_path):
+    config = toy_config({"optim.lr": 1e30, "optim.warmup_steps": 0, "train.checkpoint_every": 1})
+    with pytest.raises(TrainingError, match=r"the loss became (nan|inf).*lower optim\.lr"):
+        train(config)
+    assert load_checkpoint(tmp_path / "run/last.pt").step >= 1
+
+
+def test_a_validation_split_without_labels_is_refused(train, toy_config, monkeypatch):
+    class Unlabelled:
+        def __init__(self, labelled):
+            self.labelled, self.classes = labelled, labelled.classes
+
+        def __len__(self):
+            return len(self.labelled)
+
+        def __getitem__(self, index):
+            sample = self.labelled[index]
+            return sample._replace(mask=sample.mask * 0 + 255)
+
+    def open_unlabelled(data, split):
+        labelled = open_split(data, split)
+        return Unlabelled(labelled) if split == "val" else labelled
+
+    monkeypatch.setattr(trainer, "open_split", open_unlabelled)
+    with pytest.raises(DataError, match=r"'val' has no labelled pixel"):
+        train(toy_config({"train.steps": 1}))
+
+
+def test_low_precision_follows_fp32(train, toy_config, tmp_path):
+    losses = {}
+    for precision in ("fp32", "bf16", "fp16"):
+        train(toy_config({"train.precision": precision, "train.steps": 4}), precision)
+        records = read_log(tmp_path / precision / "log.jsonl")
+        losses[precision] = [r["loss"] for r in records if "loss" in r]
+        weights = load_checkpoint(tmp_path / precision / "last.pt").training["network"]
+        assert {w.dtype for w in weights.values() if w.is_floating_point()} == {torch.float32}
+    for precision in ("bf16", "fp16"):
+        assert losses[precision] == pytest.approx(losses["fp32"], rel=0.05)
+        assert losses[precision] != losses["fp32"]
+
+
+def test_the_config_in_the_checkpoint_is_that_of_the_run(toy_run):
+    assert load_checkpoint(toy_run.folder / "last.pt").run == to_plain(toy_run.config)
