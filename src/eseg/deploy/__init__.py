@@ -1,0 +1,1 @@
+"""From a trained network to something that runs elsewhere, and what it costs."""

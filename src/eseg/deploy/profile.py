@@ -1,0 +1,69 @@
+"""Parameters and multiply-accumulates of a network, beside those that the paper prints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from eseg.models import PRESETS, ModelConfig, create_model
+
+PAPER_SIZE = (1024, 2048)
+"""Image size, (height, width), at which the paper counts."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a network costs.
+
+    Attributes:
+        parameters: Trainable numbers.
+        macs: Multiply-accumulates of convolutions and matrix products for one image.
+    """
+
+    parameters: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class Printed:
+    """What the paper prints, None where it prints nothing; its "FLOPs" are MACs."""
+
+    parameters: float | None = None
+    macs: float | None = None
+
+
+PAPER = {
+    "eseg_lite_s": Printed(macs=17e9),
+    "eseg_lite_m": Printed(),
+    "eseg_lite_l": Printed(),
+    "eseg_s": Printed(6.9e6, 34.5e9),
+    "eseg_m": Printed(20.0e6, 112e9),
+    "eseg_l": Printed(70.5e6, 343e9),
+}
+"""The paper's figures for the presets (Table 4 and section 3.2), at `PAPER_SIZE`."""
+
+
+def profile(model: str | ModelConfig, size: tuple[int, int] = PAPER_SIZE) -> Profile:
+    """Count a network's parameters and multiply-accumulates, without memory for either.
+
+    The count is torch's, halved: interpolation, pooling and other element-wise work is left out,
+    which the paper's own counter seems to include (1 to 2 %).
+
+    Args:
+        model: A preset or a config.
+        size: Image (height, width) in pixels.
+    """
+    with torch.device("meta"):
+        network = create_model(model).eval()
+        channels = network.config.in_channels
+        with FlopCounterMode(display=False) as counter:
+            network(torch.empty(1, channels, *size))
+    parameters = sum(p.numel() for p in network.parameters())
+    return Profile(parameters, counter.get_total_flops() // 2)
+
+
+def profile_presets(size: tuple[int, int] = PAPER_SIZE) -> dict[str, Profile]:
+    """`profile` of every preset, small to large."""
+    return {name: profile(name, size) for name in PRESETS}

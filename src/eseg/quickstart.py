@@ -1,0 +1,56 @@
+"""The first five minutes: train, measure and look, with nothing but the package."""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from PIL import Image
+from rich.console import Console
+
+from eseg.config import load_config, open_split
+from eseg.inference.folder import list_images, predict_files
+from eseg.inference.predictor import Predictor
+from eseg.training.trainer import train
+
+SCENES = 8
+
+
+def run_quickstart(output: Path, device: str | None, console: Console) -> float:
+    """Train on procedural street scenes, evaluate on unseen ones and label some image files.
+
+    Args:
+        output: Folder for everything; the run goes on where it was if it was interrupted.
+        device: `cuda`, `mps`, `cpu`, or None for the best there is.
+        console: Where to print.
+
+    Returns:
+        mIoU on unseen scenes.
+    """
+    with as_file(files("eseg") / "quickstart.yaml") as path:
+        config = load_config(path)
+    result = train(
+        config, output, device=device, resume=(output / "last.pt").exists(), console=console
+    )
+
+    scenes = open_split(config.data, config.data.val_split)
+    folder = output / "scenes"
+    folder.mkdir(exist_ok=True)
+    for index in range(SCENES):
+        scene = scenes[index]
+        Image.fromarray(scene.image).save(folder / f"{Path(scene.name).name}.png")
+    predict = Predictor(result.checkpoint, device=device)
+    for outcome in predict_files(predict, list_images([folder]), output / "predictions"):
+        assert outcome.error is None
+
+    miou = result.best["miou"]
+    console.print(
+        f"\nmIoU on {len(scenes)} unseen scenes: [bold]{miou:.3f}[/bold]\n"
+        f"  look at     {output / 'sheet.png'}, {output / 'curve.png'}, "
+        f"{output / 'predictions' / 'overlays'}\n"
+        f"  predict     eseg predict {result.checkpoint} YOUR_IMAGES --output out\n"
+        f"  own data    eseg train CONFIG.yaml, starting from {output / 'config.yaml'}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return miou

@@ -1,0 +1,183 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from typer.testing import CliRunner
+
+from eseg.cli import app, spell_out_scales
+from eseg.config import to_plain
+from eseg.inference.multi_scale import averaged_probs
+
+runner = CliRunner()
+
+
+def call(*words):
+    return runner.invoke(app, spell_out_scales([str(word) for word in words]))
+
+
+@pytest.fixture
+def checkpoint(toy_run):
+    return toy_run.folder / "best.pt"
+
+
+def test_help_teaches_every_verb():
+    result = call("--help")
+    assert result.exit_code == 0
+    for verb in ("train", "evaluate", "predict", "models", "quickstart"):
+        assert verb in result.output
+        assert call(verb, "--help").exit_code == 0
+    assert "quickstart" in call().output
+
+
+def test_help_needs_no_torch():
+    code = "import sys, eseg.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_train_takes_overrides_resumes_and_refuses_to_overwrite(toy_config, tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(to_plain(toy_config({"train.steps": 50}))))
+    words = ["train", path, "train.steps=2", "train.checkpoint_every=1", "--device", "cpu"]
+    out = ["--output", tmp_path / "out"]
+
+    first = call(*words, *out)
+    assert first.exit_code == 0, first.output
+    assert yaml.safe_load((tmp_path / "out" / "config.yaml").read_text())["train"]["steps"] == 2
+    assert "mean IoU" in first.output
+
+    again = call(*words, *out)
+    assert again.exit_code == 2
+    assert "--resume" in again.output
+    assert call(*words, *out, "--resume").exit_code == 0
+
+
+def test_train_names_what_is_wrong_in_one_line(toy_config, tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(to_plain(toy_config({}))))
+    for override, part in [
+        ("optim.lrr=1", "optim.lrr"),
+        ("train.precision=int8", "bf16"),
+        ("data.root=/nowhere", "/nowhere"),
+        ("optim", "section.key=value"),
+    ]:
+        result = call("train", path, override, "--output", tmp_path / "out")
+        assert result.exit_code == 2
+        assert result.output.startswith("error: ")
+        assert part in result.output.replace("\n", "")
+        assert "Traceback" not in result.output
+    assert not (tmp_path / "out").exists()
+    result = call("train", path, "--device", "warp9")
+    assert result.exit_code == 2
+    assert "cpu" in result.output
+
+
+def test_evaluate_prints_the_scores_that_training_kept(checkpoint, toy_dataset, toy_run, tmp_path):
+    words = ["evaluate", checkpoint, "--data", toy_dataset, "--device", "cpu"]
+    table = call(*words, "--save", tmp_path)
+    assert table.exit_code == 0, table.output
+    assert f"{toy_run.result.best['miou']:.4f}" in table.output
+    assert "ball" in table.output
+    saved = sorted(tmp_path.rglob("*.png"))
+    assert [p.relative_to(tmp_path).as_posix() for p in saved] == [
+        f"val/{name}.png" for name in ("10", "11", "12", "8", "9")
+    ]
+
+    report = json.loads(call(*words, "--json").stdout)
+    assert report["miou"] == pytest.approx(toy_run.result.best["miou"], abs=1e-9)
+    assert report["classes"] == ["ground", "box", "ball"]
+
+
+def test_scales_take_several_numbers(checkpoint, toy_dataset, monkeypatch):
+    seen = []
+
+    def spy(model, image, scales, flip):
+        seen.append((tuple(scales), flip))
+        return averaged_probs(model, image, scales, flip)
+
+    monkeypatch.setattr("eseg.inference.evaluate.averaged_probs", spy)
+    words = ["evaluate", checkpoint, "--data", toy_dataset, "--device", "cpu"]
+    for scales in (["0.5", "1.0", "2.0"], ["0.5", "--scales", "1", "--scales", "2"]):
+        result = call(*words, "--scales", *scales, "--flip", "--json")
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout)["scales"] == [0.5, 1.0, 2.0]
+    assert set(seen) == {((0.5, 1.0, 2.0), True)}
+
+
+def test_evaluate_refuses_a_data_set_of_other_classes(checkpoint, toy_dataset, tmp_path):
+    described = yaml.safe_load(toy_dataset.read_text())
+    described["root"] = str(toy_dataset.parent)
+    described["classes"][2]["name"] = "cone"
+    other = tmp_path / "other.yaml"
+    other.write_text(yaml.safe_dump(described))
+    result = call("evaluate", checkpoint, "--data", other)
+    assert result.exit_code == 2
+    assert "cone" in result.output
+
+
+def test_predict_labels_what_it_can_and_fails_at_the_end(checkpoint, tmp_path):
+    folder = tmp_path / "in" / "deep"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    sizes = {"a.png": (33, 47), "deep/b.jpg": (1, 1), "c.webp": (60, 20)}
+    for name, size in sizes.items():
+        picture = rng.integers(0, 255, (*size, 3), dtype=np.uint8)
+        Image.fromarray(picture).save(tmp_path / "in" / name)
+    (tmp_path / "in" / "notes.txt").write_text("not an image")
+    out = tmp_path / "out"
+
+    good = call("predict", checkpoint, tmp_path / "in", "--output", out, "--device", "cpu")
+    assert good.exit_code == 0, good.output
+    for name, size in sizes.items():
+        labels = (out / "labels" / name).with_suffix(".png")
+        with Image.open(labels) as picture:
+            assert picture.mode == "P"
+            assert picture.size == size[::-1]
+            assert np.asarray(picture).max() <= 2
+        with Image.open((out / "overlays" / name).with_suffix(".jpg")) as picture:
+            assert picture.width >= size[1]
+            assert picture.height > size[0], "a legend stands below"
+
+    (tmp_path / "in" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    bad = call("predict", checkpoint, tmp_path / "in", "--output", out, "--device", "cpu")
+    assert bad.exit_code == 1
+    assert "broken.png" in bad.output.replace("\n", "")
+    assert "3 of 4 images" in bad.output
+
+
+def test_predict_refuses_what_is_not_there(checkpoint, tmp_path):
+    for words, part in [
+        ((checkpoint, tmp_path / "absent"), "absent"),
+        ((checkpoint, tmp_path), "no images"),
+        ((tmp_path / "absent.pt", tmp_path), "absent.pt"),
+    ]:
+        result = call("predict", *words, "--output", tmp_path / "out")
+        assert result.exit_code == 2
+        assert part in result.output.replace("\n", "")
+
+
+def test_images_that_would_overwrite_each_other_are_refused(checkpoint, tmp_path):
+    for name in ("x.png", "x.jpg"):
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    result = call("predict", checkpoint, tmp_path, "--output", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "same file" in result.output.replace("\n", " ")
+
+
+def test_models_lists_the_family():
+    rows = json.loads(call("models", "--size", "64x128", "--json").stdout)["models"]
+    assert rows["eseg_l"]["paper_parameters"] == 70.5e6
+    assert rows["eseg_s"]["paper_macs"] is None, "the paper counts at another size"
+    assert call("models", "--size", "64").exit_code == 2
+
+
+def test_python_m_eseg_is_the_same_program():
+    done = subprocess.run(
+        [sys.executable, "-m", "eseg", "version"], capture_output=True, text=True, check=True
+    )
+    import eseg
+
+    assert done.stdout.strip() == eseg.__version__

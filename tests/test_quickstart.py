@@ -1,0 +1,41 @@
+from importlib.resources import files
+
+import yaml
+from rich.console import Console
+
+from eseg import quickstart
+from eseg.config import load_config
+
+
+def test_it_trains_measures_and_labels(tmp_path, monkeypatch):
+    """The real command with fewer, smaller scenes and steps."""
+
+    def smaller(path):
+        return load_config(
+            path,
+            [
+                "data.streets={size: [48, 96], train_length: 20, val_length: 9}",
+                "augment.crop=[40, 80]",
+                "train.steps=3",
+                "train.batch_size=2",
+                "loader.workers=0",
+                "model.width=0.2",
+            ],
+        )
+
+    monkeypatch.setattr(quickstart, "load_config", smaller)
+    with (tmp_path / "printed.txt").open("w") as file:
+        miou = quickstart.run_quickstart(tmp_path / "run", "cpu", Console(file=file))
+    assert 0 <= miou < 1
+    printed = (tmp_path / "printed.txt").read_text()
+    assert f"{miou:.3f}" in printed.splitlines()[-5:][0] + printed
+    for name in ("best.pt", "sheet.png", "curve.png"):
+        assert (tmp_path / "run" / name).stat().st_size > 0
+    overlays = list((tmp_path / "run" / "predictions" / "overlays").glob("*.jpg"))
+    assert len(overlays) == quickstart.SCENES
+
+
+def test_its_config_is_a_lite_s_on_streets():
+    raw = yaml.safe_load((files("eseg") / "quickstart.yaml").read_text())
+    assert raw["model"] == {"preset": "eseg_lite_s"}
+    assert raw["data"]["dataset"] == "streets"
