@@ -11,15 +11,13 @@ seeds. Each part replaces its own entry in the JSON file and leaves the other's 
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
-import os
-import platform
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+from environment import describe_environment
 from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import confusion_matrix
@@ -119,17 +117,6 @@ def levels_part(steps: int) -> dict[str, object]:
     return report
 
 
-def environment() -> dict[str, object]:
-    """Versions and hardware."""
-    cpu = platform.processor()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = info.read_text().splitlines()
-        cpu = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), cpu)
-    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-    return {"cpu": cpu, "cores": os.cpu_count(), "python": platform.python_version(), **versions}
-
-
 def main() -> None:
     """Run one part and store its figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -141,7 +128,7 @@ def main() -> None:
     arguments = parser.parse_args()
     results = json.loads(arguments.output.read_text()) if arguments.output.exists() else {}
     report = forest_part() if arguments.part == "forest" else levels_part(arguments.steps)
-    results[arguments.part] = report | {"environment": environment()}
+    results[arguments.part] = report | {"environment": describe_environment(PACKAGES)}
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps(results, indent=2) + "\n")
 

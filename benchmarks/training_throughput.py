@@ -14,7 +14,6 @@ import argparse
 import json
 import multiprocessing
 import time
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -50,12 +49,17 @@ class Stopwatch:
     """Seconds by part of a training step; what no part claims is the `rest`."""
 
     def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        self.seconds: Counter[str] = Counter()
+        self.seconds = dict.fromkeys(PARTS, 0.0)
         self._device = next(network.parameters()).device
         self._last = self._now()
         network.register_forward_pre_hook(lambda *_: self.claim("rest"))
         network.register_forward_hook(self._after_forward)
         optimizer.register_step_pre_hook(lambda *_: self.claim("backward"))
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self.seconds = dict.fromkeys(PARTS, 0.0)
+        self._last = self._now()
 
     def claim(self, part: str) -> None:
         """Count the time since the last call for a part."""
@@ -106,7 +110,8 @@ def measure(preset: str, options: argparse.Namespace) -> dict[str, Any]:
     device = choose_device(options.device)
     dtype = autocast_dtype(config.train.precision, device)
     torch.manual_seed(config.seed)
-    network = create_model(config.model).to(device, memory_format=torch.channels_last)
+    network = create_model(config.model)
+    network.to(device).to(memory_format=torch.channels_last)
     state = TrainingState.start(network, config, dtype)
     stepper = Stepper(state, network, config, Processes(0, 1, device), dtype)
     stopwatch = Stopwatch(network, state.optimizer)
@@ -120,10 +125,10 @@ def measure(preset: str, options: argparse.Namespace) -> dict[str, Any]:
     batches = stopwatch.watch(iter(loader))
     for step in range(config.train.steps):
         if step == options.warmup:
-            stopwatch.seconds.clear()
+            stopwatch.reset()
         stepper.step(batches)
         stopwatch.claim("optimizer")
-    total = stopwatch.seconds.total()
+    total = sum(stopwatch.seconds.values())
     return {
         "images_per_second": round(options.steps * config.train.batch_size / total, 3),
         "seconds_per_step": round(total / options.steps, 4),
@@ -154,7 +159,7 @@ def print_table(results: dict[str, Any], options: argparse.Namespace) -> None:
 
 def main() -> None:
     """Measure the presets one after the other, print a table and write the figures."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--presets", nargs="+", default=["eseg_lite_s", "eseg_s"])
     parser.add_argument("--dataset", default=STREETS, help="path of a data set's YAML, or streets")
     parser.add_argument("--crop", nargs=2, type=int, default=(256, 512), metavar=("H", "W"))

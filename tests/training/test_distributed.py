@@ -27,17 +27,14 @@ from eseg.training.loggers import read_log
 CPU = torch.device("cpu")
 
 SCRIPT = """
-import json, sys
+import json, os, sys
 from pathlib import Path
-import torch
+
 from eseg.config import load_config
 from eseg.training import trainer
 from eseg.training.state import TrainingState
 
-torch.set_num_threads(1)
-folder = Path(sys.argv[1])
-start = TrainingState.start
-states = []
+start, states = TrainingState.start, []
 
 
 def remember(*arguments):
@@ -45,13 +42,16 @@ def remember(*arguments):
     return states[-1]
 
 
+def digest(model):
+    return sum(value.double().abs().sum().item() for value in model.parameters())
+
+
 TrainingState.start = remember
 trainer.write_report = lambda *_: None
+folder = Path(sys.argv[1])
 result = trainer.train(load_config(folder / "config.yaml"), folder / "run", device="cpu")
-digest = sum(p.double().abs().sum().item() for p in states[0].network.parameters())
-digest_of_average = sum(v.double().abs().sum().item() for v in states[0].average.model.state_dict().values())
-report = {"miou": result.last_miou, "weights": digest, "average": digest_of_average}
-import os
+report = {"miou": result.last_miou}
+report |= {"trained": digest(states[0].network), "averaged": digest(states[0].average.model)}
 (folder / f"rank{os.environ['RANK']}.json").write_text(json.dumps(report))
 """
 

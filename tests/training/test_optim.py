@@ -1,6 +1,7 @@
 """Which weights decay, and the schedule against torch's own schedulers."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -61,8 +62,8 @@ def test_rises_to_the_top_and_falls_to_nothing(steps, warmup):
     rates = [learning_rate(step, steps, config) for step in range(steps)]
     assert all(0 < rate <= 0.5 for rate in rates)
     rise, fall = rates[: warmup + 1], rates[warmup:]
-    assert all(a < b for a, b in zip(rise, rise[1:], strict=False))
-    assert all(a > b for a, b in zip(fall, fall[1:], strict=False))
+    assert all(a < b for a, b in pairwise(rise))
+    assert all(a > b for a, b in pairwise(fall))
     if steps > warmup:
         assert rates[warmup] == 0.5
         last = 0.5 * (1 - math.cos(math.pi / (steps - warmup))) / 2

@@ -88,14 +88,14 @@ def test_clipping_bounds_the_step(start, dtype):
 
 def test_overflow_under_fp16_is_no_failure(start):
     stepper = start(dtype=torch.float16)
-    stepper.state.scaler.load_state_dict(stepper.state.scaler.state_dict() | {"scale": 2.0**126})
+    stepper.state.scaler.load_state_dict(stepper.state.scaler.state_dict() | {"scale": 2.0**40})
     before = weights(stepper)
     loss, _ = stepper.step(iter([batch()]))
     assert math.isfinite(loss)
     assert torch.equal(weights(stepper), before)
-    assert stepper.state.scaler.get_scale() == 2.0**125
+    assert stepper.state.scaler.get_scale() == 2.0**39
     assert stepper.state.step == 1
-    for _ in range(200):  # it finds its factor
+    for _ in range(60):  # it finds its factor
         stepper.step(iter([batch()]))
         if not torch.equal(weights(stepper), before):
             break

@@ -188,8 +188,8 @@ class Folder:
         else:
             values, key = read_mask_colours(path), "ignore_colours"
             labels = _look_up_colours(values, self._labels)
-        unlisted = np.argwhere(labels == _UNLISTED)
-        if len(unlisted):
+        if labels.min() == _UNLISTED:
+            unlisted = np.argwhere(labels == _UNLISTED)
             row, column = unlisted[0].tolist()
             value = values[row, column].tolist()
             raise DataError(
@@ -225,7 +225,7 @@ def _look_up_ids(
     table = np.full(_IDS, _UNLISTED, np.int16)
     table[list(labels)] = list(labels.values())
     if values.dtype != np.int32:  # 8 and 16 bits cannot leave the table.
-        return table[values]
+        return table.take(values)
     inside = (values >= 0) & (values < _IDS)
     return np.where(inside, table[np.where(inside, values, 0)], np.int16(_UNLISTED))
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from eseg.metrics import Scores
+from eseg.training.state import TrainingState
 
 
 class Meter:
@@ -95,13 +96,20 @@ class TrainProgress:
         )
         self._bar.update(self._task, advance=1, figures=figures)
 
-    def evaluated(self, step: int, loss: float, scores: Scores, best: float) -> None:
+    def evaluated(self, state: TrainingState, loss: float, scores: Scores) -> None:
         """Print a line about an evaluation, which stays."""
+        best = scores.miou if state.best is None else state.best["miou"]
         self.console.print(
-            f"step {step}/{self.steps}  loss {loss:.3f}  val mIoU [bold]{scores.miou:.4f}[/bold]  "
-            f"pixel accuracy {scores.pixel_accuracy:.4f}  best {best:.4f}",
+            f"step {state.step}/{self.steps}  loss {loss:.3f}  val mIoU "
+            f"[bold]{scores.miou:.4f}[/bold]  pixel accuracy {scores.pixel_accuracy:.4f}  "
+            f"best {best:.4f}",
             highlight=False,
+            soft_wrap=True,
         )
+
+    def stop(self) -> None:
+        """Take the line away."""
+        self._bar.stop()
 
     def __enter__(self) -> TrainProgress:
         self._bar.start()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from eseg.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from eseg.config import RunConfig, open_split, save_config
+from eseg.config import RunConfig, open_split
 from eseg.data.dataset import DataError, SegmentationDataset
 from eseg.data.loaders import make_eval_loader, make_train_loader
 from eseg.devices import autocast_dtype, choose_device
@@ -26,10 +24,9 @@ from eseg.training.distributed import (
     mean_over_processes,
     share_network,
 )
-from eseg.training.loggers import RunLog
 from eseg.training.progress import Meter, TrainProgress, peak_memory_mib
-from eseg.training.report import write_report
-from eseg.training.state import BEST, LAST, TrainingState, find_resumable
+from eseg.training.run_folder import RunFolder
+from eseg.training.state import BEST, TrainingState, find_resumable
 from eseg.training.step import Stepper, images_per_part
 
 
@@ -117,51 +114,38 @@ def _train(
         )
     )
 
-    _prepare_folder(output, config, processes)
+    folder = RunFolder(output, config, classes, step=state.step, active=processes.is_main)
     console.print(_headline(config, train_set, val_set, processes, dtype), highlight=False)
     meter = Meter()
+    every = config.train
     last = None
-    with (
-        RunLog(output, state.step) if processes.is_main else nullcontext() as log,
-        TrainProgress(config.train.steps, state.step, device, console) as progress,
-    ):
-        while state.step < config.train.steps:
+    with folder, TrainProgress(every.steps, state.step, device, console) as progress:
+        while state.step < every.steps:
             loss, lr = stepper.step(batches)
-            meter.add(loss, config.train.batch_size)
+            meter.add(loss, every.batch_size)
             progress.advance(loss, lr, meter.images_per_second)
-            is_last = state.step == config.train.steps
+            is_last = state.step == every.steps
 
-            if state.step % config.train.log_every == 0 or is_last:
+            if state.step % every.log_every == 0 or is_last:
                 loss, speed = meter.take()
-                loss = mean_over_processes(loss, processes)
-                if log is not None:
-                    log.write(
-                        {
-                            "step": state.step,
-                            "loss": loss,
-                            "lr": lr,
-                            "images_per_second": round(speed, 2),
-                            "memory_mib": round(peak_memory_mib(device)),
-                        }
-                    )
+                folder.log(
+                    state.step,
+                    loss=mean_over_processes(loss, processes),
+                    lr=lr,
+                    images_per_second=round(speed, 2),
+                    memory_mib=round(peak_memory_mib(device)),
+                )
             with meter.paused():
-                if state.step % config.train.eval_every == 0 or is_last:
+                if state.step % every.eval_every == 0 or is_last:
                     last = _evaluate(state, val_set, config, processes, dtype)
-                    if log is not None:
-                        figures = {"miou": last.miou, "pixel_accuracy": last.pixel_accuracy}
-                        log.write({"step": state.step, **figures})
-                        if state.best is None or last.miou > state.best["miou"]:
-                            state.best = last.to_dict()
-                            best = state.to_checkpoint(config, classes, scores=state.best)
-                            save_checkpoint(best, output / BEST)
-                        progress.evaluated(state.step, loss, last, state.best["miou"])
-                if log is not None and (state.step % config.train.checkpoint_every == 0 or is_last):
-                    save_checkpoint(state.to_checkpoint(config, classes), output / LAST)
+                    folder.keep(state, last)
+                    progress.evaluated(state, loss, last)
+                if state.step % every.checkpoint_every == 0 or is_last:
+                    folder.save(state)
         del batches  # ends the worker processes
+        progress.stop()
+        folder.report(val_set, str(device), console)
 
-    if log is not None:
-        best = load_checkpoint(output / BEST)
-        write_report(output, best, log.history, val_set, str(device), console)
     result = TrainResult(
         checkpoint=output / BEST,
         best=state.best or {},
@@ -197,18 +181,6 @@ def _evaluate(
             "data.val_split"
         )
     return scores(matrix.matrix)
-
-
-def _prepare_folder(output: Path, config: RunConfig, processes: Processes) -> None:
-    if not processes.is_main:
-        return
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        save_config(config, output / "config.yaml")
-    except OSError as error:
-        raise CheckpointError(
-            f"{output}: cannot be written ({error}); choose another --output"
-        ) from None
 
 
 def _headline(
