@@ -3,8 +3,8 @@
     python benchmarks/loading_throughput.py
 
 Makes the pictures first: smooth content with edges and so much noise that each PNG has about
-2.5 MB, as those of Cityscapes have, and masks of 8-bit ids. All files are read once before, so
-they come from memory and not from the disk. With the figures of `training_throughput.py` at hand,
+2.5 MB, as those of Cityscapes have, and masks of 8-bit ids. All files were just written, so they
+come from memory and not from the disk. With the figures of `training_throughput.py` at hand,
 each row says how many times faster than the training of ESeg-Lite-S the loader is.
 """
 
@@ -14,6 +14,7 @@ import argparse
 import io
 import itertools
 import json
+import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -113,23 +114,26 @@ def make_dataset(root: Path, count: int) -> Folder:
 
 
 def seconds_of_parts(folder: Folder, crop: tuple[int, int]) -> dict[str, float]:
-    """Mean seconds per image in this process: reading the picture, the mask, and augmenting."""
+    """Median seconds per image in this process: reading the picture, the mask, and augmenting."""
     config = AugmentConfig(crop)
-    reading = both = augmenting = 0.0
+    image, sample, augmented = [], [], []
+    folder[0]  # The first call of anything is slow.
     for index, path in enumerate(folder.image_paths):
-        started = time.perf_counter()
+        begin = time.perf_counter()
         read_image(path)
-        image_read = time.perf_counter()
-        sample = folder[index]
-        sample_read = time.perf_counter()
-        augment(sample, config, np.random.default_rng(index))
-        reading += image_read - started
-        both += sample_read - image_read
-        augmenting += time.perf_counter() - sample_read
+        image.append(time.perf_counter() - begin)
+
+        begin = time.perf_counter()
+        both = folder[index]
+        sample.append(time.perf_counter() - begin)
+
+        begin = time.perf_counter()
+        augment(both, config, np.random.default_rng(index))
+        augmented.append(time.perf_counter() - begin)
     return {
-        "image": reading / len(folder),
-        "mask": (both - reading) / len(folder),
-        "augment": augmenting / len(folder),
+        "image": statistics.median(image),
+        "mask": statistics.median(sample) - statistics.median(image),
+        "augment": statistics.median(augmented),
     }
 
 
@@ -156,8 +160,8 @@ def training_speed() -> float | None:
     """Images per second of training ESeg-Lite-S, if that was measured."""
     if not TRAINING.exists():
         return None
-    presets = json.loads(TRAINING.read_text())["presets"]
-    return presets.get("eseg_lite_s", {}).get("images_per_second")
+    results = json.loads(TRAINING.read_text())["results"]
+    return results.get("eseg_lite_s", {}).get("images_per_second")
 
 
 def measure(folder: Folder, workers: list[int], batches: int) -> list[dict[str, Any]]:

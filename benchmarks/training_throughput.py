@@ -182,7 +182,7 @@ def main() -> None:
     settings = {name: value for name, value in vars(options).items() if name != "output"}
     packages = ("eseg", "numpy", "pillow", "timm", "torch")
     report = {
-        "presets": results,
+        "results": results,
         "settings": settings,
         "environment": describe_environment(packages),
     }

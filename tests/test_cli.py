@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from eseg.cli import app, spell_out_scales
 from eseg.config import to_plain
-from eseg.inference.multi_scale import averaged_probs
+from eseg.inference.labelling import averaged_probs
 
 runner = CliRunner()
 
@@ -98,7 +98,7 @@ def test_scales_take_several_numbers(checkpoint, toy_dataset, monkeypatch):
         seen.append((tuple(scales), flip))
         return averaged_probs(model, image, scales, flip)
 
-    monkeypatch.setattr("eseg.inference.evaluate.averaged_probs", spy)
+    monkeypatch.setattr("eseg.inference.labelling.averaged_probs", spy)
     words = ["evaluate", checkpoint, "--data", toy_dataset, "--device", "cpu"]
     for scales in (["0.5", "1.0", "2.0"], ["0.5", "--scales", "1", "--scales", "2"]):
         result = call(*words, "--scales", *scales, "--flip", "--json")

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 
 from eseg.config import open_split
 from eseg.data.loaders import LoaderConfig, make_eval_loader
-from eseg.inference.evaluate import evaluate, predict_labels
-from eseg.inference.multi_scale import averaged_probs
+from eseg.inference.evaluate import evaluate
+from eseg.inference.labelling import averaged_probs, label_images
 
 CPU = torch.device("cpu")
 
@@ -91,7 +91,7 @@ def test_bf16_agrees_almost_everywhere(toy_model, val_set):
     images_ = [item.image[None] / 255 for item in images(val_set)]
     with torch.inference_mode():
         same = [
-            (predict_labels(toy_model, x) == predict_labels(toy_model, x, dtype=torch.bfloat16))
+            (label_images(toy_model, x)[0] == label_images(toy_model, x, dtype=torch.bfloat16)[0])
             for x in images_
         ]
     agreement = torch.cat([s.flatten() for s in same]).float().mean()

@@ -11,7 +11,7 @@ from eseg.checkpoint import CheckpointError, load_checkpoint
 from eseg.config import open_split
 from eseg.data.dataset import DataError
 from eseg.devices import DeviceError
-from eseg.inference.evaluate import predict_labels
+from eseg.inference.labelling import label_images
 from eseg.inference.predictor import Predictor
 
 
@@ -74,7 +74,7 @@ def test_labels_are_those_that_evaluation_counts(toy_run, toy_model, sample, sca
     predict = Predictor(toy_run.folder / "best.pt", device="cpu", scales=scales, flip=flip)
     x = torch.from_numpy(sample.image.copy()).permute(2, 0, 1)[None] / 255
     with torch.inference_mode():
-        counted = predict_labels(toy_model, x, scales=scales, flip=flip)[0].numpy()
+        counted = label_images(toy_model, x, scales=scales, flip=flip)[0][0].numpy()
     result = predict(sample.image)
     assert (result.labels == counted).mean() > 0.999  # folding changes the order of rounding
     assert len(np.unique(counted)) > 1

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from eseg.checkpoint import Checkpoint
@@ -14,8 +13,7 @@ from eseg.config import DataConfig, open_split
 from eseg.data.dataset import DataError
 from eseg.data.loaders import EvalImage, make_eval_loader
 from eseg.data.transforms import to_float
-from eseg.inference.labels import upsample_labels
-from eseg.inference.multi_scale import averaged_probs
+from eseg.inference.labelling import label_images
 from eseg.inference.visualize import palette_image
 from eseg.metrics import ConfusionMatrix, Scores, scores
 from eseg.models import ESeg
@@ -51,27 +49,11 @@ def evaluate(
     matrix = ConfusionMatrix(model.config.num_classes, device=device)
     for item in images:
         image = to_float(item.image.to(device)).unsqueeze(0)
-        labels = predict_labels(model, image, dtype=dtype, scales=scales, flip=flip)[0]
-        matrix.update(labels, item.mask.to(device))
+        labels, _ = label_images(model, image, dtype=dtype, scales=scales, flip=flip)
+        matrix.update(labels[0], item.mask.to(device))
         if visit is not None:
-            visit(item, labels.cpu())
+            visit(item, labels[0].cpu())
     return matrix
-
-
-def predict_labels(
-    model: ESeg,
-    image: Float[Tensor, "batch channels height width"],
-    *,
-    dtype: torch.dtype | None = None,
-    scales: Sequence[float] = (1.0,),
-    flip: bool = False,
-) -> Tensor:
-    """Labels of whole images, uint8 (batch, height, width); see `evaluate` for the options."""
-    size = (image.shape[-2], image.shape[-1])
-    with torch.autocast(image.device.type, dtype=dtype, enabled=dtype is not None):
-        if tuple(scales) == (1.0,) and not flip:
-            return upsample_labels(model.logits(image).float(), size)
-        return averaged_probs(model, image, scales, flip).max(1).indices.to(torch.uint8)
 
 
 def evaluate_checkpoint(

@@ -17,8 +17,7 @@ from eseg.data.dataset import ClassTable, DataError
 from eseg.data.reading import read_image
 from eseg.data.transforms import to_float
 from eseg.devices import autocast_dtype, choose_device
-from eseg.inference.labels import upsample_labels_with_confidence
-from eseg.inference.multi_scale import averaged_probs
+from eseg.inference.labelling import label_images
 from eseg.inference.visualize import colourise, overlay, palette_image, with_legend
 
 
@@ -112,19 +111,19 @@ class Predictor:
         """
         pixels = _as_pixels(image)
         tensor = torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0).to(self.device)
-        labels, confidence = self._run(to_float(tensor))
+        with torch.inference_mode():
+            labels, confidence = label_images(
+                self.model,
+                to_float(tensor),
+                dtype=self.dtype,
+                scales=self.scales,
+                flip=self.flip,
+                with_confidence=True,
+            )
+        assert confidence is not None
         return Segmentation(
             pixels, labels[0].cpu().numpy(), confidence[0].cpu().numpy(), self.classes
         )
-
-    @torch.inference_mode()
-    def _run(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
-            if self.scales == (1.0,) and not self.flip:
-                size = (image.shape[-2], image.shape[-1])
-                return upsample_labels_with_confidence(self.model.logits(image).float(), size)
-            confidence, ids = averaged_probs(self.model, image, self.scales, self.flip).max(1)
-            return ids.to(torch.uint8), confidence.float()
 
 
 def _as_pixels(image: str | Path | Image.Image | np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Test-time augmentation: probabilities averaged over scales and mirror images (section 4.4)."""
+"""From images to labels: at one scale, or averaged over scales and mirror images (section 4.4)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,48 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
+from eseg.inference.labels import upsample_labels, upsample_labels_with_confidence
 from eseg.models import ESeg
+
+
+def label_images(
+    model: ESeg,
+    image: Float[Tensor, "batch channels height width"],
+    *,
+    dtype: torch.dtype | None = None,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    with_confidence: bool = False,
+) -> tuple[UInt8[Tensor, "batch height width"], Float32[Tensor, "batch height width"] | None]:
+    """Label whole images at their own size.
+
+    Args:
+        model: The network in evaluation mode.
+        image: RGB in [0, 1], on the network's device.
+        dtype: Type for autocast, or None for fp32.
+        scales: Factors by which the image is resized, each above 0; several are averaged.
+        flip: Average with the mirror image too.
+        with_confidence: Whether the probability of each label is wanted, which costs a softmax at
+            full size.
+
+    Returns:
+        Class ids, and their probabilities in (0, 1] or None.
+
+    Raises:
+        ValueError: There is no scale, or one is not above 0.
+    """
+    size = (image.shape[-2], image.shape[-1])
+    with torch.autocast(image.device.type, dtype=dtype, enabled=dtype is not None):
+        if tuple(scales) != (1.0,) or flip:
+            confidence, ids = averaged_probs(model, image, scales, flip).max(dim=1)
+            return ids.to(torch.uint8), confidence.float() if with_confidence else None
+        logits = model.logits(image)
+    if with_confidence:
+        return upsample_labels_with_confidence(logits, size)
+    return upsample_labels(logits, size), None
 
 
 def averaged_probs(

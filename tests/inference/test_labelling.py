@@ -5,7 +5,7 @@ import pytest
 import torch
 import torchvision.transforms.v2.functional as vision
 
-from eseg.inference.multi_scale import averaged_probs
+from eseg.inference.labelling import averaged_probs
 
 SIZES = [(33, 47), (64, 96), (1, 10), (7, 5)]
 
