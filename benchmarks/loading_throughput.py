@@ -4,8 +4,8 @@
 
 Makes the pictures first: smooth content with edges and so much noise that each PNG has about
 2.5 MB, as those of Cityscapes have, and masks of 8-bit ids. All files were just written, so they
-come from memory and not from the disk. With the figures of `training_throughput.py` at hand,
-each row says how many times faster than the training of ESeg-Lite-S the loader is.
+come from memory and not from the disk. With the figures of `training_throughput.py` at hand, the
+rows of the same crop size say how many times faster than the training of ESeg-Lite-S the loader is.
 """
 
 from __future__ import annotations
@@ -156,19 +156,21 @@ def images_per_second(folder: Folder, crop: tuple[int, int], workers: int, batch
     return batches * BATCH_SIZE / (time.perf_counter() - started)
 
 
-def training_speed() -> float | None:
-    """Images per second of training ESeg-Lite-S, if that was measured."""
+def training_speed(crop: tuple[int, int]) -> float | None:
+    """Images per second of training ESeg-Lite-S with such crops, if that was measured."""
     if not TRAINING.exists():
         return None
-    results = json.loads(TRAINING.read_text())["results"]
-    return results.get("eseg_lite_s", {}).get("images_per_second")
+    measured = json.loads(TRAINING.read_text())
+    if tuple(measured["settings"]["crop"]) != crop:
+        return None
+    return measured["results"].get("eseg_lite_s", {}).get("images_per_second")
 
 
 def measure(folder: Folder, workers: list[int], batches: int) -> list[dict[str, Any]]:
     """One row per crop size and number of workers."""
-    training = training_speed()
     rows = []
     for crop in CROPS:
+        training = training_speed(crop)
         parts = seconds_of_parts(folder, crop)
         for count in workers:
             speed = images_per_second(folder, crop, count, batches)
@@ -205,7 +207,7 @@ def print_table(rows: list[dict[str, Any]]) -> None:
             str(row["workers"]),
             f"{row['images_per_second']:.1f}",
             *(f"{value:.1f}" for value in row["milliseconds_per_image"].values()),
-            "?" if ratio is None else f"{ratio:.1f}{'' if ratio >= TARGET else ' (!)'}",
+            "-" if ratio is None else f"{ratio:.1f}{'' if ratio >= TARGET else ' (!)'}",
         )
     Console().print(table)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,12 @@ def results() -> str:
             forest,
         )
         if levels := difficulty.get("levels"):
-            add("`streets`: Lite-S with P3-P9 against P3-P5, mIoU", levels["summary"], levels)
+            far, near = (statistics.mean(levels[key]) for key in ("P3-P9", "P3-P5"))
+            add(
+                f"`streets`: Lite-S with P3-P9 / with P3-P5, {levels['steps']} steps, two seeds",
+                f"{far:.3f} / {near:.3f} mIoU",
+                levels,
+            )
     if training := load("training_throughput"):
         for preset, measured in training["results"].items():
             add(
@@ -79,6 +85,14 @@ def results() -> str:
                 f"{measured['peak_memory_mib'] / 1024:.1f} GiB",
                 training,
             )
+    if loading := load("loading_throughput"):
+        fastest = max(loading["rows"], key=lambda row: row["images_per_second"])
+        height, width = fastest["crop"]
+        add(
+            f"loading 1024x2048 PNGs into crops of {height}x{width}, {fastest['workers']} workers",
+            f"{fastest['images_per_second']:.1f} images/s",
+            loading,
+        )
     return "\n".join(lines)
 
 

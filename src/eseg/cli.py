@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from eseg import __version__
 
@@ -178,8 +176,7 @@ def models(
 ) -> None:
     """List the presets with their parameters and multiply-accumulates beside the paper's."""
     with _clear_errors():
-        from eseg.deploy.profile import PAPER, PAPER_SIZE, profile_presets
-        from eseg.models import PRESETS
+        from eseg.deploy.profile import PAPER, PAPER_SIZE, profile_presets, profile_table
 
         pixels = _parse_size(size)
         profiles = profile_presets(pixels)
@@ -195,26 +192,7 @@ def models(
             }
             typer.echo(json.dumps({"size": pixels, "models": rows}, indent=2))
             return
-        table = Table(title=f"19 classes at {size}", box=box.SIMPLE_HEAD)
-        for heading in ("model", "encoder", "levels", "BiFPN"):
-            table.add_column(heading, no_wrap=True)
-        for heading in ("params", "paper", "MACs", "paper"):
-            table.add_column(heading, justify="right", no_wrap=True)
-        for name, counted in profiles.items():
-            config, paper = PRESETS[name], PAPER[name]
-            scale = f" {config.width}, {config.depth}" if config.backbone == "lite" else ""
-            paper_macs = paper.macs if pixels == PAPER_SIZE else None
-            table.add_row(
-                name,
-                config.backbone.split(".")[0] + scale,
-                f"P{config.min_level}-P{config.max_level}",
-                f"{config.channels} x {config.repeats}",
-                f"{counted.parameters / 1e6:.1f} M",
-                "-" if paper.parameters is None else f"{paper.parameters / 1e6:.1f} M",
-                f"{counted.macs / 1e9:.1f} G",
-                "-" if paper_macs is None else f"{paper_macs / 1e9:g} G",
-            )
-        console.print(table)
+        console.print(profile_table(profiles, pixels))
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """The log of a run that is broken off and resumed."""
 
 import json
+from contextlib import closing
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -9,7 +10,7 @@ from eseg.training.loggers import RunLog, read_log
 
 
 def write(folder, steps, resume_at=0):
-    with RunLog(folder, resume_at) as log:
+    with closing(RunLog(folder, resume_at)) as log:
         for step in steps:
             log.write({"step": step, "loss": 1 / step, "note": "text"})
     return log
@@ -24,7 +25,7 @@ def test_records_come_back(tmp_path):
 
 
 def test_a_record_is_in_the_file_at_once(tmp_path):
-    with RunLog(tmp_path) as log:
+    with closing(RunLog(tmp_path)) as log:
         log.write({"step": 1, "loss": 2.0})
         assert read_log(tmp_path / "log.jsonl") == [{"step": 1, "loss": 2.0}]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
@@ -35,15 +34,8 @@ class RunLog:
             if key != "step" and isinstance(value, int | float):
                 self._events.add_scalar(key, value, record["step"])
 
-    def __enter__(self) -> RunLog:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Write out what is left and close the files."""
         self._file.close()
         self._events.close()
 

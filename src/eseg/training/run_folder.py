@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 
 from rich.console import Console
 
@@ -37,20 +35,19 @@ class RunFolder:
         self.path = path
         self.config = config
         self.classes = classes
-        self._resources = ExitStack()
         self._log: RunLog | None = None
         if not active:
             return
         try:
             path.mkdir(parents=True, exist_ok=True)
             save_config(config, path / "config.yaml")
-            self._log = self._resources.enter_context(RunLog(path, step))
+            self._log = RunLog(path, step)
         except OSError as error:
             raise CheckpointError(
                 f"{path}: cannot be written ({error}); choose another --output"
             ) from None
 
-    def log(self, step: int, **figures: float) -> None:
+    def log(self, step: int, **figures: float | int) -> None:
         """Add figures of a step to the log."""
         if self._log is not None:
             self._log.write({"step": step, **figures})
@@ -75,13 +72,7 @@ class RunFolder:
             best = load_checkpoint(self.path / BEST)
             write_report(self.path, best, self._log.history, val_set, device, console)
 
-    def __enter__(self) -> RunFolder:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._resources.close()
+    def close(self) -> None:
+        """Close the log's files."""
+        if self._log is not None:
+            self._log.close()

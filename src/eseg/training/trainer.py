@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,7 @@ def _train(
     meter = Meter()
     every = config.train
     last = None
-    with folder, TrainProgress(every.steps, state.step, device, console) as progress:
+    with closing(folder), TrainProgress(every.steps, state.step, device, console) as progress:
         while state.step < every.steps:
             loss, lr = stepper.step(batches)
             meter.add(loss, every.batch_size)
