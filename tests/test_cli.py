@@ -8,6 +8,7 @@ import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
+from eseg.checkpoint import load_checkpoint, save_checkpoint
 from eseg.cli import app, spell_out_scales
 from eseg.config import to_plain
 from eseg.inference.labelling import averaged_probs
@@ -100,8 +101,12 @@ def test_scales_take_several_numbers(checkpoint, toy_dataset, monkeypatch):
 
     monkeypatch.setattr("eseg.inference.labelling.averaged_probs", spy)
     words = ["evaluate", checkpoint, "--data", toy_dataset, "--device", "cpu"]
-    for scales in (["0.5", "1.0", "2.0"], ["0.5", "--scales", "1", "--scales", "2"]):
-        result = call(*words, "--scales", *scales, "--flip", "--json")
+    for scales in (
+        ["--scales", "0.5", "1.0", "2."],
+        ["--scales", "0.5", "--scales", "1", "--scales", "2"],
+        ["--scales=.5", "1", "2"],
+    ):
+        result = call(*words, *scales, "--flip", "--json")
         assert result.exit_code == 0, result.output
         assert json.loads(result.stdout)["scales"] == [0.5, 1.0, 2.0]
     assert set(seen) == {((0.5, 1.0, 2.0), True)}
@@ -152,11 +157,46 @@ def test_predict_refuses_what_is_not_there(checkpoint, tmp_path):
     for words, part in [
         ((checkpoint, tmp_path / "absent"), "absent"),
         ((checkpoint, tmp_path), "no images"),
-        ((tmp_path / "absent.pt", tmp_path), "absent.pt"),
+        ((tmp_path / "absent.pt", checkpoint), "absent.pt"),
     ]:
         result = call("predict", *words, "--output", tmp_path / "out")
         assert result.exit_code == 2
         assert part in result.output.replace("\n", "")
+
+
+def test_predict_passes_over_hidden_files_and_what_it_wrote(checkpoint, tmp_path):
+    for name in ("a.png", "._a.png"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    (tmp_path / "folder.png").mkdir()
+    for _ in range(2):
+        result = call("predict", checkpoint, tmp_path, "--output", tmp_path / "out")
+        assert result.exit_code == 0, result.output
+        assert "1 of 1 images" in result.output
+
+
+def test_what_cannot_be_written_or_meant_is_one_line(checkpoint, toy_dataset, tmp_path):
+    (tmp_path / "file").touch()
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    data = ["--data", toy_dataset, "--device", "cpu"]
+    for words in (
+        ["predict", checkpoint, tmp_path / "a.png", "--output", tmp_path / "file"],
+        ["evaluate", checkpoint, *data, "--save", tmp_path / "file"],
+        ["evaluate", checkpoint, *data, "--scales", "0"],
+        ["evaluate", checkpoint, *data, "--precision", "int8"],
+        ["predict", checkpoint, tmp_path / "a.png", "--output", "x", "--device", "cpu:7"],
+    ):
+        result = call(*words)
+        assert result.exit_code == 2, words
+        assert isinstance(result.exception, SystemExit), words
+
+
+def test_evaluate_needs_nothing_of_the_training_machine(checkpoint, toy_dataset, tmp_path):
+    """The checkpoint remembers where its data set was; that may be gone."""
+    loaded = load_checkpoint(checkpoint)
+    loaded.run["data"]["dataset"] = "/gone/dataset.yaml"
+    save_checkpoint(loaded, tmp_path / "moved.pt")
+    result = call("evaluate", tmp_path / "moved.pt", "--data", toy_dataset, "--device", "cpu")
+    assert result.exit_code == 0, result.output
 
 
 def test_images_that_would_overwrite_each_other_are_refused(checkpoint, tmp_path):

@@ -78,3 +78,12 @@ def test_the_public_names_are_there():
     assert all(getattr(eseg, name) is not None for name in eseg.__all__)
     with pytest.raises(AttributeError, match="nonsense"):
         _ = eseg.nonsense
+
+
+def test_nothing_waits_to_be_filled_in():
+    text = README.read_text(encoding="utf-8")
+    assert not re.search(r"@[A-Z]+@", text)
+    for name in re.findall(r"<!-- begin (\w+) -->", text):
+        filled = re.search(f"<!-- begin {name} -->(.*?)<!-- end {name} -->", text, re.DOTALL)
+        assert filled is not None
+        assert filled[1].count("|---") >= 1

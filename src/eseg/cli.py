@@ -45,8 +45,18 @@ Scales = Annotated[
     list[float] | None,
     typer.Option(
         "--scales",
+        min=0.01,
+        max=100,
         help="Factors of the image size to run at and average, such as 0.5 1.0 2.0.",
         metavar="FACTOR...",
+    ),
+]
+PrecisionOption = Annotated[
+    str,
+    typer.Option(
+        "--precision",
+        help="fp32, bf16 or fp16; auto is bf16 on GPUs that have it and fp32 elsewhere.",
+        metavar="NAME",
     ),
 ]
 Flip = Annotated[bool, typer.Option("--flip", help="Average with the mirror image too.")]
@@ -94,6 +104,7 @@ def evaluate(
     scales: Scales = None,
     flip: Flip = False,
     device: Device = None,
+    precision: PrecisionOption = "auto",
     save: Annotated[
         Path | None, typer.Option(help="Folder for the predicted labels as palette PNGs.")
     ] = None,
@@ -103,18 +114,20 @@ def evaluate(
     with _clear_errors():
         from eseg.checkpoint import load_checkpoint
         from eseg.config import DataConfig
-        from eseg.devices import choose_device
+        from eseg.devices import choose_device, choose_precision
         from eseg.inference.evaluate import evaluate_checkpoint
         from eseg.inference.report import scores_table
 
         loaded = load_checkpoint(checkpoint)
         dataset = DataConfig(dataset=data, root=root, streets=_streets_of(loaded))
+        arithmetic = choose_precision(precision)
         with _progress_bar(err=as_json) as progress:
             result = evaluate_checkpoint(
                 loaded,
                 dataset,
                 split,
                 device=choose_device(device),
+                precision=arithmetic,
                 scales=tuple(scales or (1.0,)),
                 flip=flip,
                 save=save,
@@ -122,7 +135,8 @@ def evaluate(
             ).to_dict()
         if as_json:
             about = {"checkpoint": str(checkpoint), "data": str(data), "split": split}
-            about |= {"scales": scales or [1.0], "flip": flip, "classes": loaded.classes.names}
+            about |= {"scales": scales or [1.0], "flip": flip, "precision": arithmetic}
+            about |= {"classes": loaded.classes.names}
             typer.echo(json.dumps(about | result, indent=2))
         else:
             console.print(scores_table(loaded.classes, result))
@@ -138,17 +152,26 @@ def predict(
     scales: Scales = None,
     flip: Flip = False,
     device: Device = None,
+    precision: PrecisionOption = "auto",
 ) -> None:
-    """Label images: palette PNGs of class ids and overlays with a legend, at their own size.
+    """Label images at their own size: palette PNGs of class ids, and overlays above a legend.
 
     A file that cannot be read is reported and skipped; the exit code is then 1.
     """
     with _clear_errors():
+        from eseg.devices import choose_precision
         from eseg.inference.folder import list_images, predict_files
         from eseg.inference.predictor import Predictor
 
-        found = list_images(images)
-        predictor = Predictor(checkpoint, device=device, scales=scales or (1.0,), flip=flip)
+        found = list_images(images, output)
+        predictor = Predictor(
+            checkpoint,
+            device=device,
+            precision=choose_precision(precision),
+            scales=scales or (1.0,),
+            flip=flip,
+            with_confidence=False,
+        )
         with _progress_bar() as progress:
             outcomes = list(
                 progress.track(
@@ -222,6 +245,8 @@ def version() -> None:
 @contextmanager
 def _clear_errors() -> Iterator[None]:
     """Print what a person can mend as one line and exit with 2; let everything else be a bug."""
+    import torch
+
     from eseg.checkpoint import CheckpointError
     from eseg.config import ConfigError
     from eseg.data.dataset import DataError
@@ -234,6 +259,12 @@ def _clear_errors() -> Iterator[None]:
         yield
     except expected as error:
         _complain(str(error))
+        raise typer.Exit(2) from None
+    except torch.OutOfMemoryError as error:
+        _complain(
+            "the device is out of memory; lower train.batch_size, raise train.accumulate, or take "
+            f"smaller crops or images ({str(error).splitlines()[0]})"
+        )
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         _complain("interrupted")
@@ -260,11 +291,9 @@ def _progress_bar(err: bool = False) -> Progress:
 
 def _streets_of(checkpoint: Checkpoint) -> StreetsConfig:
     """The scenes that a checkpoint was trained on, so that its `val` split is the same one."""
-    from eseg.config import parse_config
-    from eseg.data.streets import StreetsConfig
+    from eseg.config import parse_streets_config
 
-    run = checkpoint.run
-    return parse_config(run).data.streets if run else StreetsConfig()
+    return parse_streets_config(checkpoint.run.get("data", {}).get("streets", {}))
 
 
 def _parse_size(text: str) -> tuple[int, int]:
@@ -280,7 +309,9 @@ def spell_out_scales(words: list[str]) -> list[str]:
     """Write `--scales 0.5 1` as `--scales 0.5 --scales 1`, the form that Typer knows."""
     spelt_out: list[str] = []
     for word in words:
-        if spelt_out[-2:-1] == ["--scales"] and re.fullmatch(r"\d*\.?\d+", word):
+        *_, before, last = "", "", *spelt_out
+        follows = before == "--scales" or last.startswith("--scales=")
+        if follows and re.fullmatch(r"\d+\.?|\d*\.\d+", word):
             spelt_out.append("--scales")
         spelt_out.append(word)
     return spelt_out

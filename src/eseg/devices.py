@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import torch
 
 from eseg.config import Precision
@@ -24,8 +26,8 @@ def choose_device(name: str | None = None) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise DeviceError(f"no device {name!r}; there are {', '.join(available)}") from None
-    index_is_off = device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()
-    if device.type not in available or index_is_off:
+    count = torch.cuda.device_count() if device.type == "cuda" else 1
+    if device.type not in available or (device.index or 0) >= count:
         raise DeviceError(f"this machine has no {name}; it has {', '.join(available)}")
     return device
 
@@ -38,6 +40,14 @@ def available_devices() -> list[str]:
     if torch.cuda.is_available():
         devices.insert(0, "cuda")
     return devices
+
+
+def choose_precision(name: str) -> Precision:
+    """The named precision; raises `DeviceError` with the choices where there is none such."""
+    for precision in get_args(Precision):
+        if name == precision:
+            return precision
+    raise DeviceError(f"no precision {name!r}; there are {', '.join(get_args(Precision))}")
 
 
 def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype | None:

@@ -54,6 +54,9 @@ def ohem_cross_entropy(
     `min_kept` of the valid pixels are hard, that many with the highest loss are used instead;
     pixels that tie for the last place are all used.
 
+    Deviation: the paper gives no numbers; both defaults are ours. A kept share, unlike the count
+    that is customary, means the same for every crop size.
+
     Everything is computed in float32, under autocast too. Nothing branches on values or waits for
     them, so a GPU keeps its queue full and torch.compile makes one graph.
 

@@ -39,8 +39,10 @@ def run_quickstart(output: Path, device: str | None, console: Console) -> float:
     for index in range(SCENES):
         scene = scenes[index]
         Image.fromarray(scene.image).save(folder / f"{Path(scene.name).name}.png")
-    predict = Predictor(result.checkpoint, device=device)
-    for outcome in predict_files(predict, list_images([folder]), output / "predictions"):
+    predict = Predictor(result.checkpoint, device=device, with_confidence=False)
+    for outcome in predict_files(
+        predict, list_images([folder], output / "predictions"), output / "predictions"
+    ):
         assert outcome.error is None
 
     miou = result.best["miou"]
@@ -49,7 +51,7 @@ def run_quickstart(output: Path, device: str | None, console: Console) -> float:
         f"  look at     {output / 'sheet.png'}, {output / 'curve.png'}, "
         f"{output / 'predictions' / 'overlays'}\n"
         f"  predict     eseg predict {result.checkpoint} YOUR_IMAGES --output out\n"
-        f"  own data    eseg train CONFIG.yaml, starting from {output / 'config.yaml'}",
+        "  own data    configs/own_data and docs/data.md in the repository say how",
         highlight=False,
         soft_wrap=True,
     )

@@ -110,18 +110,32 @@ def test_the_class_count_is_that_of_the_data_set(tmp_path):
         load_config(path, ["model.num_classes=3"])
 
 
+def test_what_does_not_fit_the_data_set_is_refused(tmp_path):
+    path = run_file(tmp_path)
+    with pytest.raises(ConfigError, match=r"class_weights: 3 values for 11 classes.*equal weights"):
+        load_config(path, ["loss.class_weights=[1, 2, 3]"])
+    with pytest.raises(ConfigError, match=r"in_channels: data sets give 3 channels"):
+        load_config(path, ["model.in_channels=1"])
+
+
+def test_files_from_windows_may_begin_with_a_mark(tmp_path):
+    path = run_file(tmp_path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert load_config(path).train.steps == 10
+
+
 def test_overrides(tmp_path):
     overrides = [
         "model.preset=eseg_s", "optim.lr=1e-4", "optim.clip_norm=null", "augment.crop=[32, 48]",
         "seed=3", "train.compile=true", "train.precision=bf16", "data.streets={train_length: 5}",
-        "data.train_split=a=b", "loss.class_weights=2",
+        "data.train_split=a=b", "optim.warmup_steps=2",
     ]  # fmt: skip
     config = load_config(run_file(tmp_path, optim=None), overrides)
     assert config.model.backbone == PRESETS["eseg_s"].backbone
     assert (config.optim.lr, config.optim.clip_norm, config.seed) == (1e-4, None, 3)
     assert (config.augment.crop, config.train.compile) == ((32, 48), True)
     assert (config.train.precision, config.data.streets.train_length) == ("bf16", 5)
-    assert (config.data.train_split, config.loss.class_weights) == ("a=b", (2.0,))
+    assert (config.data.train_split, config.optim.warmup_steps) == ("a=b", 2)
     assert config.train.steps == 10
 
 
@@ -161,7 +175,7 @@ def test_wrong_overrides(tmp_path, override, message):
         ({"model": {"presets": "eseg_s"}}, r"model.presets: unknown key; did you mean 'preset'\?"),
         (
             {"model": {"preset": "eseg_s", "repeats": 0}},
-            "model: repeats must be at least 1, not 0$",
+            "model: repeats must be a whole number from 1, not 0$",
         ),
         (
             {"model": {"decoder": "unet"}},

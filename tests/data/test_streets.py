@@ -146,6 +146,7 @@ def test_unknown_split_names_the_splits():
         ({"train_length": 0}, "train_length"),
         ({"val_length": -1}, "val_length"),
         ({"seed": -1}, "seed"),
+        ({"seed": 2**32}, "seed"),
     ],
 )
 def test_impossible_config_is_refused(change, named):

@@ -2,6 +2,7 @@ import dataclasses
 
 import pytest
 import torch
+from timm.layers.norm_act import convert_sync_batchnorm
 from torch import nn
 
 from eseg.models import create_model
@@ -32,6 +33,21 @@ def test_folded_logits_equal_unfolded(tiny, randomise, changes):
     assert not any(isinstance(m, nn.modules.batchnorm._NormBase) for m in folded.modules())
     assert not folded.training
     assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
+
+
+def test_synchronised_batch_norms_fold_too(tiny, randomise):
+    config = dataclasses.replace(tiny, backbone="mobilenetv3_small_050")
+    model = convert_sync_batchnorm(randomise(create_model(config))).eval()
+    image = torch.rand(1, 3, 33, 47)
+    with torch.no_grad():
+        torch.testing.assert_close(model.fold()(image), model(image), rtol=1e-4, atol=1e-5)
+
+
+def test_low_precision_is_no_obstacle(tiny, randomise):
+    """Folding computes in float64 whatever the network's own type; the copy has that type."""
+    model = randomise(create_model(tiny)).eval()
+    half = model.to(torch.bfloat16).fold()
+    assert {p.dtype for p in half.parameters()} == {torch.bfloat16}
 
 
 @pytest.mark.parametrize("backbone", ["lite", "mobilenetv3_small_050"])

@@ -151,8 +151,6 @@ def test_compiled_it_trains_through_what_torch_compile_gives(start, monkeypatch)
 def test_class_weights_count(start):
     plain, weighted = start(), start({"loss.class_weights": [1.0, 5.0, 0.2]})
     assert plain.step(iter([batch()]))[0] != weighted.step(iter([batch()]))[0]
-    with pytest.raises(TrainingError, match="2 values for 3 classes"):
-        start({"loss.class_weights": [1.0, 2.0]})
 
 
 @pytest.mark.parametrize(

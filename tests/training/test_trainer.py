@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -43,7 +44,7 @@ def assert_identical(left, right):
 @pytest.fixture
 def train(tmp_path, monkeypatch):
     """Trains without the report at the end, into a folder of that name."""
-    monkeypatch.setattr(trainer, "write_report", lambda *_: None)
+    monkeypatch.setattr("eseg.training.run_folder.write_report", lambda *_: None)
 
     def run(config, name="run", **options):
         return trainer.train(config, tmp_path / name, device="cpu", **options)
@@ -157,11 +158,11 @@ def test_resumed_equals_uninterrupted(train, toy_config, tmp_path, monkeypatch, 
     )
     train(config, "whole")
     with monkeypatch.context() as patch:
-        interrupt(patch, after=6)
+        interrupt(patch, after=5)
         with pytest.raises(KeyboardInterrupt):
             train(config, "halves")
     assert load_checkpoint(tmp_path / "halves/last.pt").step == 4
-    assert read_log(tmp_path / "halves/log.jsonl")[-1]["step"] == 6
+    assert read_log(tmp_path / "halves/log.jsonl")[-1]["step"] == 5
     # The number of workers may change, for it has no say in the batches.
     train(replace(config, loader=replace(config.loader, workers=workers)), "halves", resume=True)
 
@@ -211,6 +212,33 @@ def test_resuming_another_run_names_what_differs(toy_run):
     with pytest.raises(CheckpointError, match=r"optim\.lr \(was 0\.4, now 0\.5\)") as caught:
         trainer.train(other, toy_run.folder, device="cpu", resume=True)
     assert "log_every" not in str(caught.value)
+
+
+def test_a_run_goes_on_where_its_data_and_weights_have_moved(
+    train, toy_config, toy_dataset, tmp_path, monkeypatch
+):
+    config = toy_config({"train.steps": 4, "train.checkpoint_every": 2})
+    with monkeypatch.context() as patch:
+        interrupt(patch, after=2)
+        with pytest.raises(KeyboardInterrupt):
+            train(config)
+    moved = replace(
+        config,
+        data=replace(config.data, root=toy_dataset.parent),
+        init=replace(config.init, pretrained_backbone=tmp_path / "gone.pth"),
+    )
+    train(moved, resume=True)
+    assert load_checkpoint(tmp_path / "run/last.pt").step == 4
+
+
+def test_a_best_checkpoint_is_nothing_to_go_on_from(toy_run, tmp_path):
+    for name in ("best.pt", "last.pt"):
+        shutil.copy(toy_run.folder / "best.pt", tmp_path / name)
+    with pytest.raises(CheckpointError, match=r"last\.pt .* nothing to go on.*copy of best\.pt"):
+        trainer.train(toy_run.config, tmp_path, device="cpu", resume=True)
+    (tmp_path / "last.pt").unlink()
+    with pytest.raises(CheckpointError, match=r"best\.pt is there already"):
+        trainer.train(toy_run.config, tmp_path, device="cpu")
 
 
 def test_resuming_nothing_is_refused(toy_config, tmp_path):

@@ -8,6 +8,7 @@ from eseg.config.loading import (
     open_split,
     parse_config,
     parse_model_config,
+    parse_streets_config,
     save_config,
     to_plain,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "open_split",
     "parse_config",
     "parse_model_config",
+    "parse_streets_config",
     "save_config",
     "to_plain",
 ]

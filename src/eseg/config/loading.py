@@ -16,11 +16,13 @@ from eseg.config.reading import parse_yaml, read_yaml
 from eseg.config.schema import STREETS, DataConfig, RunConfig
 from eseg.data.dataset import ClassTable, SegmentationDataset
 from eseg.data.folder import Folder, FolderConfig
-from eseg.data.streets import CLASSES, Streets
+from eseg.data.streets import CLASSES, Streets, StreetsConfig
 from eseg.models import PRESETS, ModelConfig
 
 _PATHS = (("data", "dataset"), ("data", "root"), ("init", "pretrained_backbone"))
 """The keys of a run that hold paths: made absolute, so that a saved config means the same."""
+
+RGB = 3
 
 
 def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
@@ -66,6 +68,17 @@ def parse_config(raw: Mapping[str, Any]) -> RunConfig:
             f"model.num_classes: {config.model.num_classes}, but the data set "
             f"{config.data.dataset} has {classes} classes; leave it out to take theirs"
         )
+    weights = config.loss.class_weights
+    if weights is not None and len(weights) != classes:
+        raise ConfigError(
+            f"loss.class_weights: {len(weights)} values for {classes} classes; give one per class, "
+            "or take the line away for equal weights"
+        )
+    if config.model.in_channels != RGB:
+        raise ConfigError(
+            f"model.in_channels: data sets give {RGB} channels (RGB), not "
+            f"{config.model.in_channels}; other counts are for eseg.create_model alone"
+        )
     return dataclasses.replace(config, model=dataclasses.replace(config.model, num_classes=classes))
 
 
@@ -110,6 +123,11 @@ def load_dataset(path: str | Path, root: Path | None = None) -> FolderConfig:
     if "$" in expanded:
         raise ConfigError(f"{path}: root: no such environment variable in '{given}'; set it")
     return dataclasses.replace(config, root=(base / expanded).resolve())
+
+
+def parse_streets_config(raw: Mapping[str, Any]) -> StreetsConfig:
+    """Check the plain form of a `StreetsConfig`, as checkpoints carry it."""
+    return parse(StreetsConfig, raw)
 
 
 def class_table(data: DataConfig) -> ClassTable:

@@ -18,7 +18,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ConfigError: The file is missing, no text, no YAML, gives a key twice, or holds no keys.
     """
     try:
-        value = parse_yaml(path.read_text(encoding="utf-8"))
+        value = parse_yaml(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -97,7 +97,8 @@ class TrainConfig:
         channels_last: Whether tensors are stored channels last: faster on CPUs and tensor cores.
         compile: Whether torch.compile is applied: a slow start, then faster steps.
         eval_every: Steps between evaluations; the last step is always evaluated.
-        checkpoint_every: Steps between writings of the `last` checkpoint.
+        checkpoint_every: Steps between writings of the `last` checkpoint, which every evaluation
+            writes too.
         log_every: Steps between log lines.
     """
 

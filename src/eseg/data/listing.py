@@ -89,7 +89,7 @@ def _pairs_of_patterns(root: Path, split: SplitConfig, image_suffix: str) -> set
 
 def _pairs_of_list(path: Path, split: SplitConfig, image_suffix: str) -> list[Pair]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"{path}: the list file cannot be read ({error}); "

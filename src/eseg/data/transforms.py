@@ -31,8 +31,8 @@ class AugmentConfig:
             Like the next two 0 by default, that is off: the paper does not use it.
         contrast: The same for contrast.
         saturation: The same for saturation.
-        pad_colour: RGB in [0, 1] where the crop reaches beyond the image; the mean that the model
-            subtracts makes it zero there.
+        pad_colour: RGB in [0, 1] where the crop reaches beyond the image. By default ImageNet's
+            mean, which most backbones, and the Lite one, subtract.
     """
 
     crop: tuple[int, int]

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from eseg.checkpoint import Checkpoint
-from eseg.config import DataConfig, open_split
+from eseg.config import DataConfig, Precision, open_split
 from eseg.data.dataset import DataError
 from eseg.data.loaders import EvalImage, make_eval_loader
 from eseg.data.transforms import to_float
-from eseg.inference.labelling import label_images
+from eseg.devices import autocast_dtype
+from eseg.inference.labelling import check_scales, label_images
 from eseg.inference.visualize import palette_image
 from eseg.metrics import ConfusionMatrix, Scores, scores
 from eseg.models import ESeg
@@ -62,6 +63,7 @@ def evaluate_checkpoint(
     split: str,
     *,
     device: torch.device,
+    precision: Precision = "auto",
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
     save: Path | None = None,
@@ -74,14 +76,18 @@ def evaluate_checkpoint(
         data: The data set; its classes must be the network's.
         split: Which split.
         device: Where to compute.
+        precision: `auto` is bf16 on GPUs that have it and fp32 elsewhere, as in training.
         scales: Sizes to run at, relative to the image.
         flip: Average with the mirror image too.
         save: Folder for the predicted labels as palette PNGs, named after the samples.
         track: Wraps the images to show progress, as `rich.progress.Progress.track` does.
 
     Raises:
-        DataError: The data set is not as described, or has other classes than the network.
+        DataError: The data set is not as described, or has other classes than the network, or
+            `save` cannot be written.
+        ValueError: A scale is not above 0.
     """
+    check_scales(scales)
     dataset = open_split(data, split)
     if dataset.classes.names != checkpoint.classes.names:
         raise DataError(
@@ -92,8 +98,11 @@ def evaluate_checkpoint(
     def write(item: EvalImage, labels: Tensor) -> None:
         assert save is not None
         path = save / f"{item.name}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        palette_image(labels.numpy(), dataset.classes).save(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            palette_image(labels.numpy(), dataset.classes).save(path)
+        except OSError as error:
+            raise DataError(f"{save}: cannot be written ({error}); choose another --save") from None
 
     images: Iterable[EvalImage] = make_eval_loader(dataset)
     if track is not None:
@@ -102,6 +111,7 @@ def evaluate_checkpoint(
         checkpoint.build_model(device),
         images,
         device=device,
+        dtype=autocast_dtype(precision, device),
         scales=scales,
         flip=flip,
         visit=None if save is None else write,

@@ -27,10 +27,11 @@ class Outcome:
     error: str | None
 
 
-def list_images(sources: Iterable[Path]) -> list[tuple[Path, Path]]:
+def list_images(sources: Iterable[Path], output: Path) -> list[tuple[Path, Path]]:
     """Expand files and folders to (image, name), the name being its path below its folder.
 
-    Folders are searched to any depth, in sorted order; other files in them are passed over.
+    Folders are searched to any depth, in sorted order; other files in them, hidden ones and what
+    lies in the output folder are passed over.
 
     Raises:
         DataError: A source does not exist, a folder has no image in it, or two images would write
@@ -39,7 +40,7 @@ def list_images(sources: Iterable[Path]) -> list[tuple[Path, Path]]:
     images: list[tuple[Path, Path]] = []
     for source in sources:
         if source.is_dir():
-            found = sorted(p for p in source.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+            found = sorted(p for p in source.rglob("*") if _is_image(p, source, output))
             if not found:
                 raise DataError(
                     f"{source}: no images in this folder (looked for {', '.join(IMAGE_SUFFIXES)})"
@@ -57,17 +58,27 @@ def list_images(sources: Iterable[Path]) -> list[tuple[Path, Path]]:
     return images
 
 
+def _is_image(path: Path, source: Path, output: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(source).parts)
+    written = path.resolve().is_relative_to(output.resolve())
+    return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and not hidden and not written
+
+
 def predict_files(
     predict: Predictor, images: Iterable[tuple[Path, Path]], output: Path
 ) -> Iterator[Outcome]:
-    """Label images and write `labels/NAME.png` and `overlays/NAME.jpg`, both at the image's size.
+    """Label images and write `labels/NAME.png` and `overlays/NAME.jpg`.
 
-    A file that cannot be read is reported and skipped.
+    Labels and the pictures in the overlays have the image's size; a legend stands below the
+    picture. A file that cannot be read is reported and skipped.
 
     Args:
         predict: The network.
         images: (image, name) pairs as `list_images` gives them.
         output: Folder to write to.
+
+    Raises:
+        DataError: The folder cannot be written.
     """
     for path, name in images:
         try:
@@ -77,8 +88,13 @@ def predict_files(
             continue
         labels = (output / "labels" / name).with_suffix(".png")
         picture = (output / "overlays" / name).with_suffix(".jpg")
-        for file in (labels, picture):
-            file.parent.mkdir(parents=True, exist_ok=True)
-        result.save(labels)
-        result.overlay(legend=True).save(picture, quality=90)
+        try:
+            for file in (labels, picture):
+                file.parent.mkdir(parents=True, exist_ok=True)
+            result.save(labels)
+            result.overlay(legend=True).save(picture, quality=90)
+        except OSError as error:
+            raise DataError(
+                f"{output}: cannot be written ({error}); choose another --output"
+            ) from None
         yield Outcome(path, labels, None)

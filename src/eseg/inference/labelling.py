@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -68,8 +69,7 @@ def averaged_probs(
     Raises:
         ValueError: There is no scale, or one is not above 0.
     """
-    if not scales or min(scales) <= 0:
-        raise ValueError(f"scales must be factors above 0, not {list(scales)}")
+    check_scales(scales)
     size = image.shape[-2:]
     total = image.new_zeros(())
     for scale in scales:
@@ -82,6 +82,12 @@ def averaged_probs(
             # the stride; resizing it to the image's size is what training does too.
             total = total + _resize(logits.float(), size).softmax(dim=1)
     return total / (len(scales) * (1 + flip))
+
+
+def check_scales(scales: Sequence[float]) -> None:
+    """Refuse scales that no image can be resized by, with a `ValueError`."""
+    if not scales or not 0 < min(scales) <= max(scales) < math.inf:
+        raise ValueError(f"scales must be factors above 0, not {list(scales)}")
 
 
 def _resize(x: Tensor, size: Sequence[int] | torch.Size) -> Tensor:

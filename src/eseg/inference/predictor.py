@@ -17,7 +17,7 @@ from eseg.data.dataset import ClassTable, DataError
 from eseg.data.reading import read_image
 from eseg.data.transforms import to_float
 from eseg.devices import autocast_dtype, choose_device
-from eseg.inference.labelling import label_images
+from eseg.inference.labelling import check_scales, label_images
 from eseg.inference.visualize import colourise, overlay, palette_image, with_legend
 
 
@@ -28,13 +28,14 @@ class Segmentation:
     Attributes:
         image: The image itself, uint8 RGB (height, width, 3).
         labels: Class ids, uint8 (height, width).
-        confidence: Probability of each pixel's label, float32 in (0, 1], (height, width).
+        confidence: Probability of each pixel's label, float32 in (0, 1], (height, width); None
+            where it was not asked for.
         classes: Names and colours of the ids.
     """
 
     image: UInt8[np.ndarray, "height width 3"]
     labels: UInt8[np.ndarray, "height width"]
-    confidence: Float32[np.ndarray, "height width"]
+    confidence: Float32[np.ndarray, "height width"] | None
     classes: ClassTable
 
     def share(self) -> dict[str, float]:
@@ -69,8 +70,11 @@ class Predictor:
         precision: `auto` is bf16 on GPUs that have it and fp32 elsewhere.
         scales: Factors of the image's size to run at and average over (section 4.4).
         flip: Average with the mirror image too.
+        with_confidence: Whether the probability of every label is wanted; it costs a softmax at
+            full size.
 
     Raises:
+        ValueError: A scale is not above 0.
         CheckpointError: The file is not a checkpoint.
         DeviceError: The device is not there.
 
@@ -87,14 +91,17 @@ class Predictor:
         precision: Precision = "auto",
         scales: Sequence[float] = (1.0,),
         flip: bool = False,
+        with_confidence: bool = True,
     ) -> None:
         if not isinstance(checkpoint, Checkpoint):
             checkpoint = load_checkpoint(checkpoint)
         self.device = choose_device(device)
         self.dtype = autocast_dtype(precision, self.device)
         self.classes = checkpoint.classes
+        check_scales(scales)
         self.scales, self.flip = tuple(scales), flip
-        model = checkpoint.build_model(self.device).fold()
+        self.with_confidence = with_confidence
+        model = checkpoint.build_model().fold().to(self.device)
         self.model = model.to(memory_format=torch.channels_last)
 
     def __call__(
@@ -118,11 +125,13 @@ class Predictor:
                 dtype=self.dtype,
                 scales=self.scales,
                 flip=self.flip,
-                with_confidence=True,
+                with_confidence=self.with_confidence,
             )
-        assert confidence is not None
         return Segmentation(
-            pixels, labels[0].cpu().numpy(), confidence[0].cpu().numpy(), self.classes
+            image=pixels,
+            labels=labels[0].cpu().numpy(),
+            confidence=None if confidence is None else confidence[0].cpu().numpy(),
+            classes=self.classes,
         )
 
 

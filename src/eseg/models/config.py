@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 LITE_BACKBONE = "lite"
 """The backbone name that stands for the encoder of section 3.3 instead of a timm network."""
+
+MAX_CLASSES = 255
+"""Labels are 8-bit everywhere, and 255 means 'no label'."""
 
 Decoder = Literal["bifpn", "fpn", "deeplabv3plus"]
 Activation = Literal["silu", "relu"]
@@ -54,10 +58,12 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that no network can be built from."""
-        for name in ("in_channels", "num_classes", "channels", "repeats"):
-            _require(getattr(self, name) >= 1, self, name, "at least 1")
+        for name in ("in_channels", "num_classes", "channels", "repeats", "min_level", "max_level"):
+            value = getattr(self, name)
+            _require(isinstance(value, int) and value >= 1, self, name, "a whole number from 1")
         for name in ("width", "depth", "norm_eps"):
-            _require(getattr(self, name) > 0, self, name, "above 0")
+            _require(0 < getattr(self, name) < math.inf, self, name, "above 0 and finite")
+        _require(self.num_classes <= MAX_CLASSES, self, "num_classes", f"at most {MAX_CLASSES}")
         _require(0 < self.norm_momentum <= 1, self, "norm_momentum", "in (0, 1]")
         _require(2 <= self.min_level <= 5, self, "min_level", "in [2, 5]")
         _require(5 <= self.max_level <= 9, self, "max_level", "in [5, 9]")

@@ -6,8 +6,8 @@ import copy
 from typing import TypeVar, cast
 
 import torch
-from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from eseg.models.fusion import LearnedSum
@@ -25,7 +25,7 @@ class ChannelAffine(nn.Module):
     factor: Tensor
     offset: Tensor
 
-    def __init__(self, norm: nn.BatchNorm2d) -> None:
+    def __init__(self, norm: _BatchNorm) -> None:
         super().__init__()
         assert norm.running_mean is not None
         assert norm.running_var is not None
@@ -42,46 +42,51 @@ class ChannelAffine(nn.Module):
 def fold(model: Network) -> Network:
     """Copy a network for inference with fusion weights and batch norms turned into constants.
 
-    Any network will do whose batch norms are `BatchNorm2d`s, timm's with activation among them.
+    Any network will do whose norms are batch norms, timm's with activation and synchronised ones
+    among them. The work is done in float64 on the CPU, whatever the network's own precision.
 
     Args:
         model: The network; it stays as it is. It must take a float image (batch, channels, 64, 64)
             with the channels of its `normalize` module.
 
     Returns:
-        The folded copy in evaluation mode, without gradients.
+        The folded copy in evaluation mode, without gradients, on the network's device and in its
+        precision.
 
     Raises:
         RuntimeError: The copy's output is not the original's: the network uses the output of some
-            convolution in another place than the batch norm behind it.
+            convolution in another place than the batch norm behind it. Or a batch norm is left.
     """
-    folded = copy.deepcopy(model).eval().requires_grad_(False)
+    parameter = next(model.parameters())
+    folded = copy.deepcopy(model).to("cpu", torch.float64).eval().requires_grad_(False)
     image = _probe_image(folded)
     before = _run(folded, image)
     _fold_batch_norms(folded, image)
     _fold_sums(folded)
     after = _run(folded, image)
-    tolerance = 1e-3 * before.abs().max().clamp(min=1e-3)
-    if not torch.allclose(before, after, rtol=0, atol=float(tolerance)):
+    if not torch.allclose(before, after, rtol=0, atol=1e-6 * max(1e-3, float(before.abs().max()))):
         raise RuntimeError(
             "folding changed the output of this network: one of its convolutions feeds more than "
             "the batch norm behind it. Use it unfolded"
         )
-    return folded
+    left = [name for name, module in folded.named_modules() if isinstance(module, _BatchNorm)]
+    if left:
+        raise RuntimeError(f"folding left batch norms that no image passes: {', '.join(left)}")
+    return folded.to(parameter.device, parameter.dtype)
 
 
 def _fold_batch_norms(model: nn.Module, image: Tensor) -> None:
     convolutions = _convolution_before_each_norm(model, image)
     names = {module: name for name, module in model.named_modules()}
-    for norm in [m for m in names if isinstance(m, nn.BatchNorm2d)]:
+    for norm in [m for m in names if isinstance(m, _BatchNorm)]:
         conv = convolutions.get(norm)
         if conv is None:
             replacement: nn.Module = ChannelAffine(norm)
         else:
             model.set_submodule(names[conv], fuse_conv_bn_eval(conv, norm))
             replacement = nn.Identity()
-        if isinstance(norm, BatchNormAct2d):
-            # The activation lives inside timm's batch norm and must outlive it.
+        if hasattr(norm, "act"):
+            # The activation lives inside timm's batch norms and must outlive them.
             replacement = nn.Sequential(replacement, cast(nn.Module, norm.act))
         model.set_submodule(names[norm], replacement)
 
@@ -106,7 +111,7 @@ def _convolution_before_each_norm(model: nn.Module, image: Tensor) -> dict[nn.Mo
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             handles.append(module.register_forward_hook(after_convolution))
-        elif isinstance(module, nn.BatchNorm2d):
+        elif isinstance(module, _BatchNorm):
             handles.append(module.register_forward_pre_hook(before_norm))
     _run(model, image)
     for handle in handles:

@@ -13,6 +13,8 @@ from timm.layers.norm_act import convert_sync_batchnorm
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from eseg.devices import DeviceError
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -45,7 +47,13 @@ def join_processes(device: torch.device) -> Iterator[Processes]:
         yield Processes(0, 1, device)
         return
     if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        local = int(os.environ["LOCAL_RANK"])
+        if local >= torch.cuda.device_count():
+            raise DeviceError(
+                f"process {local + 1} of this machine has no GPU of its own: there are "
+                f"{torch.cuda.device_count()}; start no more processes than that"
+            )
+        device = torch.device("cuda", local)
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:

@@ -14,9 +14,10 @@ Network = TypeVar("Network", bound=nn.Module)
 class WeightAverage(Generic[Network]):
     """A copy of a network whose weights trail the trained ones; it is what gets evaluated and kept.
 
-    The decay warms up, `min(decay, (1 + t) / (10 + t))` at update t, or the random start would
-    weigh on short runs. Buffers (batch-norm statistics) are averaged like weights, since they must
-    fit the averaged weights and not the latest; whole-number ones are copied.
+    Deviation: the paper gives neither decay nor warm-up. Here the decay of update t is
+    `min(decay, (1 + t) / (10 + t))`, or the random start would weigh on short runs. Buffers
+    (batch-norm statistics) are averaged like weights, since they must fit the averaged weights and
+    not the latest; whole-number ones are copied.
 
     Args:
         model: The network to follow.

@@ -13,8 +13,8 @@ from eseg.config import OptimConfig
 def build_optimizer(model: nn.Module, config: OptimConfig) -> SGD:
     """SGD whose weight decay acts on convolution weights only.
 
-    Norms, biases and fusion weights are left alone: pulling them to zero regularises nothing, and
-    a fusion weight of zero has a meaning.
+    Deviation: the paper does not say what decays. Norms, biases and fusion weights are left alone:
+    pulling them to zero regularises nothing, and a fusion weight of zero has a meaning.
     """
     trained = [p for p in model.parameters() if p.requires_grad]
     groups = [

@@ -16,6 +16,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from eseg.metrics import Scores
 from eseg.training.state import TrainingState
 
+SECONDS_BETWEEN_LINES = 30
+"""How often a run says where it is when its output goes to a file."""
+
 
 class Meter:
     """Loss and throughput since the last log line; time spent on anything else is left out."""
@@ -62,7 +65,7 @@ class Meter:
 class TrainProgress:
     """A progress line with loss, rate, throughput, memory and time left.
 
-    Where the output is no terminal, a line per evaluation takes its place.
+    Where the output is no terminal, a line now and then takes its place.
 
     Args:
         steps: Length of the run.
@@ -84,17 +87,21 @@ class TrainProgress:
             console=console,
             disable=not console.is_terminal,
         )
+        self._printed = time.perf_counter()
         self._task = self._bar.add_task("train", total=steps, completed=done, figures="")
 
     def advance(self, loss: float, lr: float, images_per_second: float) -> None:
         """Show the figures of a step."""
-        if self._bar.disable:
-            return
         figures = (
             f"loss {loss:.3f}  lr {lr:.2g}  {images_per_second:.1f} img/s  "
             f"{peak_memory_mib(self.device):.0f} MiB"
         )
         self._bar.update(self._task, advance=1, figures=figures)
+        now = time.perf_counter()
+        if self._bar.disable and now - self._printed > SECONDS_BETWEEN_LINES:
+            self._printed = now
+            done = int(self._bar.tasks[0].completed)
+            self.console.print(f"step {done}/{self.steps}  {figures}", highlight=False)
 
     def evaluated(self, state: TrainingState, loss: float, scores: Scores) -> None:
         """Print a line about an evaluation, which stays."""

@@ -19,8 +19,11 @@ from eseg.training.optim import build_optimizer
 LAST = "last.pt"
 BEST = "best.pt"
 
-_MAY_CHANGE = ("loader", "train.eval_every", "train.checkpoint_every", "train.log_every")
-"""Keys that a resumed run may change: they have no say in the weights."""
+_MAY_CHANGE = (
+    "data.dataset", "data.root", "init",
+    "loader", "train.eval_every", "train.checkpoint_every", "train.log_every",
+)  # fmt: skip
+"""Keys that a resumed run may change: where things lie, and what has no say in the weights."""
 
 
 @dataclass
@@ -98,8 +101,16 @@ class TrainingState:
         )
 
 
-def find_resumable(output: Path, config: RunConfig, resume: bool) -> Checkpoint | None:
+def find_resumable(
+    output: Path, config: RunConfig, classes: ClassTable, resume: bool
+) -> Checkpoint | None:
     """The checkpoint to go on from, or None for a new run.
+
+    Args:
+        output: The run's folder.
+        config: The run.
+        classes: The classes of its data set as it is now.
+        resume: Whether to go on.
 
     Raises:
         CheckpointError: The folder holds a run and `resume` was not asked for; it holds none and
@@ -107,15 +118,30 @@ def find_resumable(output: Path, config: RunConfig, resume: bool) -> Checkpoint 
     """
     path = output / LAST
     if not resume:
-        if path.exists() or (output / BEST).exists():
+        if path.exists():
             raise CheckpointError(
                 f"{output} holds a run already; go on with it by --resume, or choose another "
                 "--output"
+            )
+        if (output / BEST).exists():
+            raise CheckpointError(
+                f"{output / BEST} is there already, and would be overwritten; choose another "
+                "--output, or move it away"
             )
         return None
     if not path.exists():
         raise CheckpointError(f"{path}: nothing to resume; leave --resume out to start")
     checkpoint = load_checkpoint(path)
+    if not checkpoint.training:
+        raise CheckpointError(
+            f"{path} has weights for use but nothing to go on training from; is it a copy of "
+            f"{BEST}?"
+        )
+    if checkpoint.classes.names != classes.names:
+        raise CheckpointError(
+            f"{path} was trained on the classes {', '.join(checkpoint.classes.names)}; the data "
+            f"set now has {', '.join(classes.names)}. Restore it, or choose another --output"
+        )
     before, now = _flat(checkpoint.run), _flat(to_plain(config))
     changed = [
         f"{key} (was {before.get(key)}, now {now.get(key)})"

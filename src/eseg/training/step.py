@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -33,9 +34,6 @@ class Stepper:
         processes: Where this process stands.
         dtype: Type for autocast, or None for fp32.
 
-    Raises:
-        TrainingError: The batch cannot be shared out evenly, or the class weights do not match
-            the classes.
     """
 
     def __init__(
@@ -58,30 +56,28 @@ class Stepper:
         """Take one step and return its mean loss in nats and its learning rate.
 
         Raises:
-            TrainingError: The loss is NaN or infinite; the weights are as they were.
+            TrainingError: The loss, or the norm of the gradient that is to be clipped, is NaN or
+                infinite; the weights are as they were.
         """
         state, config = self.state, self.config
         lr = learning_rate(state.step, config.train.steps, config.optim)
         for group in state.optimizer.param_groups:
             group["lr"] = lr
         parts = config.train.accumulate
-        total = 0.0
+        total = torch.zeros((), device=self.device)
         for part in range(parts):
             with self._gradient_sync(last=part == parts - 1):
-                loss = self._loss(next(batches))
-                value = loss.item()
-                if not math.isfinite(value):
-                    state.optimizer.zero_grad(set_to_none=True)
-                    raise TrainingError(
-                        f"the loss became {value} at step {state.step + 1} (learning rate "
-                        f"{lr:.3g}); lower optim.lr, lengthen optim.warmup_steps, set "
-                        "optim.clip_norm, or use train.precision=fp32"
-                    )
-                state.scaler.scale(loss / parts).backward()
-            total += value / parts
+                loss = self._loss(next(batches)) / parts
+                state.scaler.scale(loss).backward()
+            total += loss.detach()
+        value = total.item()  # the only place of a step where a GPU is waited for
+        if not math.isfinite(value):
+            self._stop(f"the loss became {value}", lr)
         if config.optim.clip_norm is not None:
             state.scaler.unscale_(state.optimizer)
-            nn.utils.clip_grad_norm_(state.network.parameters(), config.optim.clip_norm)
+            norm = nn.utils.clip_grad_norm_(state.network.parameters(), config.optim.clip_norm)
+            if not state.scaler.is_enabled() and not math.isfinite(norm):
+                self._stop(f"the gradient's norm became {norm.item()}", lr)
         # Under fp16 the scaler leaves out a step whose gradients overflowed and lowers its factor:
         # that is how it finds the factor, not a failure.
         state.scaler.step(state.optimizer)
@@ -89,7 +85,14 @@ class Stepper:
         state.optimizer.zero_grad(set_to_none=True)
         state.average.update(state.network)
         state.step += 1
-        return total, lr
+        return value, lr
+
+    def _stop(self, what: str, lr: float) -> NoReturn:
+        self.state.optimizer.zero_grad(set_to_none=True)
+        raise TrainingError(
+            f"{what} at step {self.state.step + 1} (learning rate {lr:.3g}); lower optim.lr, "
+            "lengthen optim.warmup_steps, set optim.clip_norm, or use train.precision=fp32"
+        )
 
     def _loss(self, batch: TrainBatch) -> Tensor:
         image = to_float(batch.image.to(self.device, non_blocking=True))
@@ -130,10 +133,4 @@ def images_per_part(config: RunConfig, world: int) -> int:
 
 def _class_weights(config: RunConfig, device: torch.device) -> Tensor | None:
     weights = config.loss.class_weights
-    if weights is None:
-        return None
-    if len(weights) != config.model.num_classes:
-        raise TrainingError(
-            f"loss.class_weights has {len(weights)} values for {config.model.num_classes} classes"
-        )
-    return torch.tensor(weights, device=device)
+    return None if weights is None else torch.tensor(weights, device=device)

@@ -91,10 +91,12 @@ def _train(
     train_set = open_split(config.data, config.data.train_split)
     val_set = open_split(config.data, config.data.val_split)
     classes = val_set.classes
-    previous = find_resumable(output, config, resume)
+    previous = find_resumable(output, config, classes, resume)
 
     torch.manual_seed(config.seed)
-    network = create_model(config.model, pretrained_backbone=config.init.pretrained_backbone)
+    # A resumed run has its weights already, and need not find the pretrained ones again.
+    pretrained = config.init.pretrained_backbone if previous is None else False
+    network = create_model(config.model, pretrained_backbone=pretrained)
     layout = torch.channels_last if config.train.channels_last else torch.contiguous_format
     network = network.to(device).to(memory_format=layout)
     dtype = autocast_dtype(config.train.precision, device)
@@ -137,11 +139,12 @@ def _train(
                     memory_mib=round(peak_memory_mib(device)),
                 )
             with meter.paused():
-                if state.step % every.eval_every == 0 or is_last:
+                evaluates = state.step % every.eval_every == 0 or is_last
+                if evaluates:
                     last = _evaluate(state, val_set, config, processes, dtype)
                     folder.keep(state, last)
                     progress.evaluated(state, loss, last)
-                if state.step % every.checkpoint_every == 0 or is_last:
+                if evaluates or state.step % every.checkpoint_every == 0:
                     folder.save(state)
         del batches  # ends the worker processes
         progress.stop()

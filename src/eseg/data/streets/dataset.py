@@ -36,8 +36,8 @@ class StreetsConfig:
                 f"streets: train_length is {self.train_length} and val_length is "
                 f"{self.val_length}; both must be at least 1"
             )
-        if self.seed < 0:
-            raise DataError(f"streets: seed is {self.seed}; it must not be negative")
+        if not 0 <= self.seed < 2**32:  # a longer one would spill into the words that follow it
+            raise DataError(f"streets: seed is {self.seed}; it lies in [0, 2**32)")
 
 
 class Streets:
