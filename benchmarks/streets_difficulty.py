@@ -1,4 +1,4 @@
-"""How hard the street scenes are: too hard for small patches, and easier with coarse levels.
+"""How hard the street scenes are: for small patches, and for a network with and without P6-P9.
 
     python benchmarks/streets_difficulty.py --part forest
     python benchmarks/streets_difficulty.py --part levels
