@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.fx.experimental._config as symbolic_shapes
-from torch import nn
+from torch import _meta_registrations, nn
 from torch.export import Dim, ExportedProgram
 
 MAX_SIDE = 16_384
@@ -33,5 +37,23 @@ def export_graph(model: nn.Module, in_channels: int = 3) -> ExportedProgram:
     dynamic = {2: Dim("height", min=1, max=MAX_SIDE), 3: Dim("width", min=1, max=MAX_SIDE)}
     # pyright does not see the functions that torch installs in its config modules.
     patch = symbolic_shapes.patch  # pyright: ignore[reportAttributeAccessIssue]
-    with patch(backed_size_oblivious=True):
+    with patch(backed_size_oblivious=True), _pooling_without_questions():
         return torch.export.export(model, (example.to(parameter.dtype),), dynamic_shapes=(dynamic,))
+
+
+@contextmanager
+def _pooling_without_questions() -> Iterator[None]:
+    """Let the shape rule of pooling divide by Python's own floor division.
+
+    That of torch 2.11 asks besides whether there is a remainder, though the answer changes nothing
+    for Python's numbers; the question alone ties a graph to sizes of the example's parity.
+    """
+    rule = getattr(_meta_registrations, "div_rtn", None)
+    if rule is None:
+        yield
+        return
+    _meta_registrations.div_rtn = operator.floordiv
+    try:
+        yield
+    finally:
+        _meta_registrations.div_rtn = rule
