@@ -90,7 +90,7 @@ def results() -> str:
             if row["times_training"] is not None:
                 height, width = row["crop"]
                 add(
-                    f"loading 1024x2048 PNGs into {height}x{width} crops, {row['workers']} workers",
+                    f"loading 1024x2048 PNGs, {height}x{width} crops, workers: {row['workers']}",
                     f"{row['images_per_second']:.1f} images/s, {row['times_training']:.1f} times "
                     "what training Lite-S takes",
                     loading,
