@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -27,16 +28,16 @@ class ConstantSum(nn.Module):
         return ", ".join(f"{value:.4f}" for value in self.coefficients)
 
 
-class LearnedSum(nn.Module):
+class LearnedSum(nn.Module, ABC):
     """A weighted sum of maps of one shape, by one learned scalar per map, initialised to 1."""
 
     def __init__(self, inputs: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(inputs))
 
+    @abstractmethod
     def coefficients(self) -> Float[Tensor, " inputs"]:
         """The factors that the scalars stand for."""
-        raise NotImplementedError
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Return the sum over i of `coefficients()[i] * features[i]`."""

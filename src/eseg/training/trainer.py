@@ -120,16 +120,16 @@ def _train(
     folder = RunFolder(output, config, classes, step=state.step, active=processes.is_main)
     console.print(_headline(config, train_set, val_set, processes, dtype), highlight=False)
     meter = Meter()
-    every = config.train
+    schedule = config.train
     last = None
-    with closing(folder), TrainProgress(every.steps, state.step, device, console) as progress:
-        while state.step < every.steps:
+    with closing(folder), TrainProgress(schedule.steps, state.step, device, console) as progress:
+        while state.step < schedule.steps:
             loss, lr = stepper.step(batches)
-            meter.add(loss, every.batch_size)
+            meter.add(loss, schedule.batch_size)
             progress.advance(loss, lr, meter.images_per_second)
-            is_last = state.step == every.steps
+            is_last = state.step == schedule.steps
 
-            if state.step % every.log_every == 0 or is_last:
+            if state.step % schedule.log_every == 0 or is_last:
                 loss, speed = meter.take()
                 folder.log(
                     state.step,
@@ -139,12 +139,12 @@ def _train(
                     memory_mib=round(peak_memory_mib(device)),
                 )
             with meter.paused():
-                evaluates = state.step % every.eval_every == 0 or is_last
+                evaluates = state.step % schedule.eval_every == 0 or is_last
                 if evaluates:
                     last = _evaluate(state, val_set, config, processes, dtype)
                     folder.keep(state, last)
                     progress.evaluated(state, loss, last)
-                if evaluates or state.step % every.checkpoint_every == 0:
+                if evaluates or state.step % schedule.checkpoint_every == 0:
                     folder.save(state)
         del batches  # ends the worker processes
         progress.stop()
