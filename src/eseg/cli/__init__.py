@@ -1,0 +1,33 @@
+"""The command line: one function per verb. Heavy imports stay inside, so that --help is quick."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from eseg import __version__
+from eseg.cli import deploy, inference, training
+from eseg.cli.options import spell_out_scales
+
+app = typer.Typer(
+    name="eseg",
+    help="Semantic segmentation: train on your images, measure, predict.\n\n"
+    "Start with [bold]eseg quickstart[/bold]; it needs no data and takes minutes on a CPU.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+for group in (training.app, inference.app, deploy.app):
+    app.add_typer(group)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def main() -> None:
+    """Entry point of `eseg` and `python -m eseg`."""
+    app(args=spell_out_scales(sys.argv[1:]))

@@ -1,0 +1,122 @@
+"""Verbs that use networks: evaluate, predict."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eseg.cli.options import CheckpointFile, Device, Flip, Json, Precision, Scales
+from eseg.cli.screen import clear_errors, complain, console, progress_bar
+
+if TYPE_CHECKING:
+    from eseg.checkpoint import Checkpoint
+    from eseg.data.streets import StreetsConfig
+
+app = typer.Typer()
+
+
+@app.command()
+def evaluate(
+    checkpoint: CheckpointFile,
+    data: Annotated[Path, typer.Option(help="Data set YAML, or 'streets'.", metavar="DATASET")],
+    split: Annotated[str, typer.Option(help="Split of the data set.")] = "val",
+    root: Annotated[
+        Path | None, typer.Option(help="Where the data lies, instead of the YAML's root.")
+    ] = None,
+    scales: Scales = None,
+    flip: Flip = False,
+    device: Device = None,
+    precision: Precision = "auto",
+    save: Annotated[
+        Path | None, typer.Option(help="Folder for the predicted labels as palette PNGs.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a checkpoint: mIoU, pixel accuracy and IoU per class, at the labels' own size."""
+    with clear_errors():
+        from eseg.checkpoint import load_checkpoint
+        from eseg.config import DataConfig
+        from eseg.devices import choose_device, choose_precision
+        from eseg.inference.evaluate import evaluate_checkpoint
+        from eseg.inference.report import scores_table
+
+        loaded = load_checkpoint(checkpoint)
+        dataset = DataConfig(dataset=data, root=root, streets=_streets_of(loaded))
+        arithmetic = choose_precision(precision)
+        with progress_bar(err=as_json) as progress:
+            result = evaluate_checkpoint(
+                loaded,
+                dataset,
+                split,
+                device=choose_device(device),
+                precision=arithmetic,
+                scales=tuple(scales or (1.0,)),
+                flip=flip,
+                save=save,
+                track=progress.track,
+            ).to_dict()
+        if as_json:
+            about = {"checkpoint": str(checkpoint), "data": str(data), "split": split}
+            about |= {"scales": scales or [1.0], "flip": flip, "precision": arithmetic}
+            about |= {"classes": loaded.classes.names}
+            typer.echo(json.dumps(about | result, indent=2))
+        else:
+            console.print(scores_table(loaded.classes, result))
+
+
+@app.command()
+def predict(
+    checkpoint: CheckpointFile,
+    images: Annotated[
+        list[Path], typer.Argument(help="Image files, or folders of them.", metavar="IMAGES...")
+    ],
+    output: Annotated[Path, typer.Option(help="Folder for labels/ and overlays/.")],
+    scales: Scales = None,
+    flip: Flip = False,
+    device: Device = None,
+    precision: Precision = "auto",
+) -> None:
+    """Label images at their own size: palette PNGs of class ids, and overlays above a legend.
+
+    A file that cannot be read is reported and skipped; the exit code is then 1.
+    """
+    with clear_errors():
+        from eseg.devices import choose_precision
+        from eseg.inference.folder import list_images, predict_files
+        from eseg.inference.predictor import Predictor
+
+        found = list_images(images, output)
+        predictor = Predictor(
+            checkpoint,
+            device=device,
+            precision=choose_precision(precision),
+            scales=scales or (1.0,),
+            flip=flip,
+            with_confidence=False,
+        )
+        with progress_bar() as progress:
+            outcomes = list(
+                progress.track(
+                    predict_files(predictor, found, output), total=len(found), description="images"
+                )
+            )
+        failed = [outcome for outcome in outcomes if outcome.error is not None]
+        for outcome in failed:
+            complain(f"skipped: {outcome.error}")
+        console.print(
+            f"{len(outcomes) - len(failed)} of {len(outcomes)} images labelled: "
+            f"{output / 'labels'} (class ids), {output / 'overlays'} (pictures)",
+            highlight=False,
+        )
+        if failed:
+            raise typer.Exit(1)
+
+
+def _streets_of(checkpoint: Checkpoint) -> StreetsConfig:
+    """The scenes that a checkpoint was trained on, so that its `val` split is the same one."""
+    from eseg.config import parse_streets_config
+
+    return parse_streets_config(checkpoint.run.get("data", {}).get("streets", {}))

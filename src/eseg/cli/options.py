@@ -1,0 +1,60 @@
+"""Options and arguments that several verbs share, and how their values are read."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Device = Annotated[
+    str | None,
+    typer.Option(help="cuda, cuda:1, mps or cpu; by default the fastest there is.", metavar="NAME"),
+]
+Output = Annotated[Path | None, typer.Option(help="Folder for everything that is written.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+CheckpointFile = Annotated[
+    Path, typer.Argument(help="A checkpoint: best.pt in a run's folder.", metavar="CHECKPOINT")
+]
+Scales = Annotated[
+    list[float] | None,
+    typer.Option(
+        "--scales",
+        min=0.01,
+        max=100,
+        help="Factors of the image size to run at and average, such as 0.5 1.0 2.0.",
+        metavar="FACTOR...",
+    ),
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        "--precision",
+        help="fp32, bf16 or fp16; auto is bf16 on GPUs that have it and fp32 elsewhere.",
+        metavar="NAME",
+    ),
+]
+Flip = Annotated[bool, typer.Option("--flip", help="Average with the mirror image too.")]
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """HEIGHTxWIDTH as numbers; raises `ConfigError` for anything else."""
+    from eseg.config import ConfigError
+
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    if match is None or min(int(match[1]), int(match[2])) < 1:
+        raise ConfigError(f"--size {text!r} is not HEIGHTxWIDTH in pixels, such as 1024x2048")
+    return int(match[1]), int(match[2])
+
+
+def spell_out_scales(words: list[str]) -> list[str]:
+    """Write `--scales 0.5 1` as `--scales 0.5 --scales 1`, the form that Typer knows."""
+    spelt_out: list[str] = []
+    for word in words:
+        *_, before, last = "", "", *spelt_out
+        follows = before == "--scales" or last.startswith("--scales=")
+        if follows and re.fullmatch(r"\d+\.?|\d*\.\d+", word):
+            spelt_out.append("--scales")
+        spelt_out.append(word)
+    return spelt_out

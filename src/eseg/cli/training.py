@@ -1,0 +1,62 @@
+"""Verbs that make networks: train, quickstart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eseg.cli.options import Device, Output
+from eseg.cli.screen import clear_errors, console
+
+app = typer.Typer()
+
+
+@app.command()
+def train(
+    config: Annotated[
+        Path, typer.Argument(help="YAML of the run, such as configs/camvid/cpu_1h.yaml.")
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Values to change, such as optim.lr=0.02 data.root=/data/camvid.",
+            metavar="[SECTION.KEY=VALUE]...",
+        ),
+    ] = None,
+    device: Device = None,
+    output: Output = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from last.pt in the output folder.")
+    ] = False,
+) -> None:
+    """Train a network; leaves checkpoints, logs, a curve and pictures in the output folder.
+
+    By default that is runs/NAME, NAME being the config's. Several processes:
+    [bold]torchrun --nproc-per-node 4 -m eseg train CONFIG[/bold].
+    """
+    with clear_errors():
+        from eseg.config import load_config
+        from eseg.training.trainer import train as run
+
+        folder = output or Path("runs") / f"{config.parent.name}_{config.stem}".lstrip("_")
+        run(load_config(config, overrides or ()), folder, device=device, resume=resume)
+
+
+@app.command()
+def quickstart(
+    output: Annotated[Path, typer.Option(help="Folder for everything that is written.")] = Path(
+        "runs/quickstart"
+    ),
+    device: Device = None,
+) -> None:
+    """Train a small network on procedural street scenes, measure it and label unseen scenes.
+
+    Needs no data and about five minutes on two CPU cores. The run's YAML is left in the output
+    folder: change it and go on with [bold]eseg train[/bold].
+    """
+    with clear_errors():
+        from eseg.quickstart import run_quickstart
+
+        run_quickstart(output, device, console)
