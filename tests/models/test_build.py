@@ -1,4 +1,5 @@
 import dataclasses
+import math
 import re
 
 import pytest
@@ -59,6 +60,23 @@ def test_batch_norms_follow_the_config(tiny):
     resnet = create_model(dataclasses.replace(config, backbone="resnet18"))
     encoder = {m.eps for m in resnet.encoder.modules() if isinstance(m, torch.nn.BatchNorm2d)}
     assert encoder == {1e-5}, "pretrained weights expect the epsilon they were trained with"
+
+
+def test_the_fusion_starts_even_or_in_favour_of_fine_levels_as_wanted(tiny):
+    torch.manual_seed(0)
+    even = create_model(tiny, max_level=9)
+    torch.manual_seed(0)
+    tilted = create_model(tiny, max_level=9, fusion_slope=math.log(2))
+    levels = len(even.decoder.features)
+    torch.testing.assert_close(
+        even.fusion.weighted_sum.coefficients(), torch.full((levels,), 1 / levels)
+    )
+    coefficients = tilted.fusion.weighted_sum.coefficients()
+    torch.testing.assert_close(coefficients[:-1], 2 * coefficients[1:])
+    # Nothing but the start differs.
+    tilted.fusion.load_state_dict(even.fusion.state_dict())
+    image = torch.rand(1, 3, 40, 56)
+    assert torch.equal(tilted.eval()(image), even.eval()(image))
 
 
 def test_initialisation_is_fan_out_normal_and_a_small_classifier(tiny):

@@ -75,7 +75,7 @@ def create_model(
     levels = 0 if config.decoder == "deeplabv3plus" else config.max_level - 5
     pyramid = AveragePyramid(encoder.features, levels)
     decoder = DECODERS[config.decoder](pyramid.features, config, act)
-    fusion = SoftmaxFusion(len(decoder.features))
+    fusion = SoftmaxFusion(len(decoder.features), config.fusion_slope)
     head = SegmentationHead(config.channels, config.num_classes, act=act)
 
     # Deviation: a timm backbone keeps its epsilon, 1e-5 most often, where the paper's code base has

@@ -39,6 +39,10 @@ class ModelConfig:
         norm_eps: Batch-norm epsilon of everything but a timm backbone, which keeps the value its
             weights were trained with.
         norm_momentum: Batch-norm momentum of the whole network, in torch's convention.
+        fusion_slope: How much lower the fusion's scalar of each level starts than that of the next
+            finer one. 0 is the paper's: all start at 1, and the finest of seven levels has a
+            seventh of the say. 0.7 halves the weight from level to level, which helps runs too
+            short for the softmax to find that out. It changes the start alone.
     """
 
     backbone: str = "efficientnet_b1.ft_in1k"
@@ -55,6 +59,7 @@ class ModelConfig:
     activation: Activation = "silu"
     norm_eps: float = 1e-3
     norm_momentum: float = 0.01
+    fusion_slope: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse values that no network can be built from."""
@@ -65,6 +70,7 @@ class ModelConfig:
             _require(0 < getattr(self, name) < math.inf, self, name, "above 0 and finite")
         _require(self.num_classes <= MAX_CLASSES, self, "num_classes", f"at most {MAX_CLASSES}")
         _require(0 < self.norm_momentum <= 1, self, "norm_momentum", "in (0, 1]")
+        _require(0 <= self.fusion_slope < math.inf, self, "fusion_slope", "0 or more and finite")
         _require(2 <= self.min_level <= 5, self, "min_level", "in [2, 5]")
         _require(5 <= self.max_level <= 9, self, "max_level", "in [5, 9]")
         for name, choices in (("decoder", Decoder), ("activation", Activation)):

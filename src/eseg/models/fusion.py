@@ -79,11 +79,19 @@ def _weighted_sum(
 
 
 class SoftmaxFusion(nn.Module):
-    """Upsamples every level to the finest one and sums them by softmax weights (section 3.1)."""
+    """Upsamples every level to the finest one and sums them by softmax weights (section 3.1).
 
-    def __init__(self, levels: int) -> None:
+    Args:
+        levels: Number of maps.
+        slope: How much lower the scalar of each level starts than that of the next finer one; with
+            0 all start at 1, as in the paper.
+    """
+
+    def __init__(self, levels: int, slope: float = 0.0) -> None:
         super().__init__()
         self.weighted_sum = SoftmaxSum(levels)
+        with torch.no_grad():
+            self.weighted_sum.weight -= slope * torch.arange(levels)
 
     def forward(
         self, features: list[Float[Tensor, "batch channels _ _"]]
