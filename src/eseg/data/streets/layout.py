@@ -45,8 +45,12 @@ def draw_scene(rng: np.random.Generator) -> Scene:
 
 
 def _draw_camera(rng: np.random.Generator, corridor: Corridor) -> Camera:
-    """On a car in a lane, or on a delivery robot on a pavement."""
-    if rng.random() < 0.42:
+    """On a car in a lane, or on a delivery robot on a pavement or along an alley's masonry."""
+    if corridor.blind:
+        x = corridor.blind * (corridor.borders(corridor.blind)[-1] - rng.uniform(1.2, 2.4))
+        height, bonnet = rng.uniform(1.0, 1.7), 0.0
+        vanish = 0.5 - corridor.blind * rng.uniform(0.08, 0.24)
+    elif rng.random() < 0.42:
         side = LEFT if rng.random() < 0.5 else RIGHT
         _, _, inner, outer = corridor.borders(side)
         x = side * rng.uniform(0.65 * inner + 0.35 * outer, 0.4 * inner + 0.6 * outer)

@@ -46,7 +46,7 @@ def draw_things(
 ) -> tuple[Thing, ...]:
     """Place everything movable and everything slender, nowhere nearer than a few metres."""
     things: list[Thing] = []
-    if not corridor.pedestrian:
+    if not corridor.blind:
         things += _parked_cars(rng, corridor, crossing)
         things += _moving_cars(rng, corridor, crossing, camera)
     things += _people(rng, corridor)
@@ -107,7 +107,7 @@ def _people(rng: np.random.Generator, corridor: Corridor) -> list[Thing]:
         side = LEFT if rng.random() < 0.5 else RIGHT
         _, _, inner, outer = corridor.borders(side)
         x = side * rng.uniform(inner + 0.3, outer - 0.4)
-        if corridor.pedestrian or rng.random() < 0.12:
+        if corridor.blind or rng.random() < 0.12:
             x = rng.uniform(-1.0, 1.0) * corridor.half_width
         people.append(
             Person(

@@ -25,8 +25,20 @@ def draw_sides(
         open_here = crossing is not None and (crossing.left if side == LEFT else crossing.right)
         opening = (crossing.start, crossing.end) if crossing is not None and open_here else None
         builder = _SideBuilder(rng, materials, end, opening)
-        planes += builder.draw(side, corridor.borders(side)[-1])
+        outer = corridor.borders(side)[-1]
+        if corridor.blind == side:
+            label = BUILDING if corridor.pedestrian else WALL
+            planes.append(builder.draw_blind(side * outer, label))
+        else:
+            planes += builder.draw(side, outer, _kinds(corridor))
     return tuple(planes)
+
+
+def _kinds(corridor: Corridor) -> dict[str, float]:
+    """What may line a side, and how likely."""
+    if not corridor.blind:
+        return {"row": 0.12, "mixed": 0.32, "gardens": 0.18, "park": 0.14, "retaining": 0.24}
+    return {"row": 1.0} if corridor.pedestrian else {"park": 0.5, "woods": 0.5}
 
 
 def draw_backdrop(rng: np.random.Generator, materials: Materials, end: float) -> Plane:
@@ -57,12 +69,10 @@ class _SideBuilder:
     end: float
     opening: tuple[float, float] | None
 
-    def draw(self, side: int, outer: float) -> list[Plane]:
+    def draw(self, side: int, outer: float, kinds: dict[str, float]) -> list[Plane]:
         """The planes of one side, far ones first; `outer` is the pavement's far border."""
         rng = self.rng
-        kind = rng.choice(
-            ["row", "mixed", "gardens", "park", "retaining"], p=[0.12, 0.32, 0.18, 0.14, 0.24]
-        )
+        kind = rng.choice(list(kinds), p=list(kinds.values()))
         x, behind = side * outer, side * (outer + rng.uniform(3.0, 8.0))
         match kind:
             case "row":
@@ -76,9 +86,18 @@ class _SideBuilder:
                 low = rng.random() < 0.5
                 return [trees, self._wall(x, rng.uniform(0.7, 1.2))] if low else [trees]
             case _:
-                wooded = rng.random() < 0.5
+                wooded = kind == "woods" or rng.random() < 0.5
                 backing = self._trees(behind) if wooded else self._houses(behind, gaps=0.2)[0]
                 return [backing, self._wall(x, rng.uniform(1.7, 3.4))]
+
+    def draw_blind(self, x: float, label: int) -> Plane:
+        """Masonry without windows, too high for its upper edge to be seen from nearby."""
+        height = self.rng.uniform(9.0, 14.0)
+        segments = [
+            Segment(start, self.materials.masonry(self.rng, label), height)
+            for start, _ in self._lots(10.0, 30.0)
+        ]
+        return Plane(x, tuple(segments), solid=True)
 
     def _houses(self, x: float, gaps: float) -> tuple[Plane, Plane]:
         """A row of houses, and the walls that close the gaps between them."""
