@@ -5,7 +5,8 @@
 
 `forest`: a random forest on the raw RGB values of 15x15 patches, once with and once without
 balanced class weights. `levels`: ESeg-Lite-S with the levels P3-P9 against P3-P5, equal steps, two
-seeds. Each part replaces its own entry in the JSON file and leaves the other's alone.
+seeds. Each part replaces its own entry in the JSON file and leaves the other's alone; so does each
+pyramid of `levels`, which may be trained side by side (`--max-level 9`, `--max-level 5`).
 """
 
 from __future__ import annotations
@@ -103,21 +104,23 @@ def levels_config(max_level: int, steps: int, seed: int) -> dict[str, object]:
     }
 
 
-def levels_part(steps: int) -> dict[str, object]:
+def levels_part(steps: int, max_levels: list[int]) -> dict[str, object]:
     """Train with the levels up to P9 and up to P5: equal steps, two seeds each."""
     # Training needs torch; the forest does not.
     from eseg.config import parse_config
     from eseg.training.trainer import train
 
     report: dict[str, object] = {"steps": steps}
-    for max_level in (9, 5):
+    for max_level in max_levels:
         scores = []
         for seed in (0, 1):
             config = parse_config(levels_config(max_level, steps, seed))
             with tempfile.TemporaryDirectory() as folder:
                 result = train(config, folder)
+                last = json.loads((Path(folder) / "scores.json").read_text())
             scores.append(round(result.last_miou, 4))
-            print(f"P3-P{max_level}, seed {seed}: {scores[-1]:.4f} mIoU")
+            ious = dict(zip(last["classes"], (round(iou, 3) for iou in last["iou"]), strict=True))
+            print(f"P3-P{max_level}, seed {seed}: {scores[-1]:.4f} mIoU; {ious}")
         report[f"P3-P{max_level}"] = scores
     return report
 
@@ -128,12 +131,21 @@ def main() -> None:
     parser.add_argument("--part", choices=("forest", "levels"), required=True)
     parser.add_argument("--steps", type=int, default=1500, help="steps of each run of `levels`")
     parser.add_argument(
+        "--max-level", type=int, nargs="+", default=[9, 5], help="pyramids of `levels` to train"
+    )
+    parser.add_argument(
         "--output", type=Path, default=Path("benchmarks/results/streets_difficulty.json")
     )
     arguments = parser.parse_args()
+    if arguments.part == "forest":
+        report = forest_part()
+    else:
+        report = levels_part(arguments.steps, arguments.max_level)
     results = json.loads(arguments.output.read_text()) if arguments.output.exists() else {}
-    report = forest_part() if arguments.part == "forest" else levels_part(arguments.steps)
-    results[arguments.part] = report | {"environment": describe_environment(PACKAGES)}
+    before = results.get(arguments.part, {})
+    if arguments.part == "forest" or before.get("steps") != arguments.steps:
+        before = {}  # figures of another budget are not to be compared
+    results[arguments.part] = before | report | {"environment": describe_environment(PACKAGES)}
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps(results, indent=2) + "\n")
 

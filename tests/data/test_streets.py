@@ -11,6 +11,10 @@ from hypothesis import strategies as st
 
 from eseg.data.dataset import IGNORE_INDEX, DataError
 from eseg.data.streets import CLASSES, Streets, StreetsConfig, render_scene
+from eseg.data.streets.classes import BUILDING, PAVEMENT, TREE, WALL
+from eseg.data.streets.ground import draw_corridor
+from eseg.data.streets.layout import draw_scene
+from eseg.data.streets.scene import NOTHING, Plane
 
 SMALL = (64, 128)
 TWINS = [("road", "pavement"), ("building", "wall"), ("tree", "grass")]
@@ -152,6 +156,40 @@ def test_unknown_split_names_the_splits():
 def test_impossible_config_is_refused(change, named):
     with pytest.raises(DataError, match=named):
         StreetsConfig(**change)
+
+
+def test_the_far_side_of_an_alley_decides_about_its_masonry_and_ground():
+    opposite = {True: np.zeros(len(CLASSES)), False: np.zeros(len(CLASSES))}
+    alleys = 0
+    for seed in range(300):
+        corridor = draw_corridor(np.random.default_rng(seed))
+        alleys += bool(corridor.blind)
+        assert corridor.blind or not corridor.pedestrian
+    assert 0.25 < alleys / 300 < 0.45
+
+    for seed in range(120):
+        scene = draw_scene(np.random.default_rng(seed))
+        walkway, carriageway = scene.ground.strips[1], scene.ground.strips[4]
+        if walkway != carriageway:
+            continue
+        old_town = scene.surfaces[walkway].label == PAVEMENT
+        (blind,) = [plane for plane in scene.planes if is_blind(plane)]
+        labels = {scene.surfaces[segment.surface].label for segment in blind.segments}
+        assert labels == {BUILDING if old_town else WALL}
+        for other in scene.planes:
+            if (other.x > 0) != (blind.x > 0):
+                parts = [part.surface for part in other.segments if part.surface != NOTHING]
+                for surface in parts:
+                    opposite[old_town][scene.surfaces[surface].label] += 1
+    assert opposite[True].nonzero()[0].tolist() == [BUILDING]
+    assert opposite[False].nonzero()[0].tolist() == [WALL, TREE]
+
+
+def is_blind(plane: Plane) -> bool:
+    """Whether a side is bare masonry too high to see over."""
+    return all(
+        part.facade is None and part.height >= 9 and not part.ragged for part in plane.segments
+    )
 
 
 def test_class_table_is_drawable():
