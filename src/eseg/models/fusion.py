@@ -91,7 +91,7 @@ class SoftmaxFusion(nn.Module):
         super().__init__()
         self.weighted_sum = SoftmaxSum(levels)
         with torch.no_grad():
-            self.weighted_sum.weight -= slope * torch.arange(levels)
+            self.weighted_sum.weight.sub_(slope * torch.arange(levels))
 
     def forward(
         self, features: list[Float[Tensor, "batch channels _ _"]]
