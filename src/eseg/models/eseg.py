@@ -69,10 +69,18 @@ class ESeg(nn.Module):
         return self.head(self.fusion(features))
 
     def forward(
-        self, image: Float[Tensor, "batch channels height width"]
-    ) -> Float[Tensor, "batch classes height width"]:
-        """Class scores at the size of the image: `logits`, bilinearly upsampled."""
-        return resize_to(self.logits(image), image)
+        self, image: Float[Tensor, "batch channels height width"], *, upsample: bool = True
+    ) -> Float[Tensor, "batch classes rows columns"]:
+        """Class scores at the size of the image: `logits`, bilinearly upsampled.
+
+        Args:
+            image: RGB in [0, 1], as for `logits`.
+            upsample: False leaves them small, for a loss that upsamples them itself. Training
+                calls the network itself and not `logits`: what wraps a module, for several
+                processes or to compile it, wraps its call.
+        """
+        logits = self.logits(image)
+        return resize_to(logits, image) if upsample else logits
 
     def fold(self) -> ESeg:
         """Return an evaluation copy whose learned constants are constants of its graph.

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from eseg.losses import LossConfig, ohem_cross_entropy
+from eseg.losses.ohem import pixel_weights
 
 
 def batch(seed=0, *, classes=5, size=(9, 7), ignored=0.2, sharpness=3.0):
@@ -98,6 +99,21 @@ def test_ties_for_the_last_place_all_count():
     loss.backward()
     assert logits.grad is not None
     assert logits.grad[:, 0].unique().numel() == 1
+
+
+@pytest.mark.parametrize("min_kept", [1e-9, 0.1, 0.5, 0.999])
+def test_ranking_agrees_with_sorting(min_kept):
+    generator = torch.Generator().manual_seed(0)
+    loss = torch.randn(2, 30, 40, generator=generator).mul(20).exp().clamp(max=600)
+    loss[0, :10] = loss[0, 10:20]  # ties
+    loss[1, :5], loss[1, 5:10] = 0.0, -0.0
+    valid = torch.rand(loss.shape, generator=generator) < 0.8
+    counted = pixel_weights(
+        loss, torch.zeros(loss.shape, dtype=torch.long), valid, 1e-300, min_kept, None
+    )
+    ranked = loss[valid].sort(descending=True).values
+    last = ranked[max(1, math.ceil(min_kept * len(ranked))) - 1]
+    assert torch.equal(counted, (valid & (loss >= last)).float())
 
 
 def test_ignored_pixels_have_no_say():

@@ -1,12 +1,13 @@
-"""The training loss: cross-entropy over the pixels the network still gets wrong."""
+"""Cross-entropy over hard pixels: the rule that chooses them, and the plain form of the loss."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Integer
+from jaxtyping import Bool, Float, Float32, Int32, Int64, Integer
 from torch import Tensor
 
 from eseg.data.dataset import IGNORE_INDEX
@@ -75,17 +76,47 @@ def ohem_cross_entropy(
     target = mask.long()
     loss = F.cross_entropy(logits.float(), target, ignore_index=ignore_index, reduction="none")
     valid = target != ignore_index
-    counted = _hard_pixels(loss.detach(), valid, threshold, min_kept).float()
-    if weight is not None:
-        counted = counted * weight.float()[target.where(valid, 0)]
-    # Multiplied, not selected: the NaN of a labelled pixel is never "hard", and a broken network
-    # would look healthy.
+    counted = pixel_weights(loss.detach(), target, valid, threshold, min_kept, weight)
+    return weighted_mean(loss, counted)
+
+
+def pixel_weights(
+    loss: Float32[Tensor, "batch height width"],
+    target: Int64[Tensor, "batch height width"],
+    valid: Bool[Tensor, "batch height width"],
+    threshold: float,
+    min_kept: float,
+    weight: Float[Tensor, " classes"] | None,
+) -> Float32[Tensor, "batch height width"]:
+    """How much each pixel counts by the rule of `ohem_cross_entropy`: its class's weight, or 0.
+
+    Args:
+        loss: Cross-entropy of every pixel in nats, at least 0; not read where not `valid`.
+        target: Class ids, likewise.
+        valid: Where there is a label.
+        threshold: As for `ohem_cross_entropy`.
+        min_kept: As there.
+        weight: As there.
+    """
+    counted = _hard_pixels(loss, valid, threshold, min_kept).float()
+    return counted if weight is None else counted * weight.float()[target.where(valid, 0)]
+
+
+def weighted_mean(
+    loss: Float32[Tensor, "batch height width"], counted: Float32[Tensor, "batch height width"]
+) -> Float32[Tensor, ""]:
+    """Mean of the loss over what counts; zero if nothing does."""
+    return (loss * counted).sum() / total_weight(counted)
+
+
+def total_weight(counted: Float32[Tensor, "batch height width"]) -> Float32[Tensor, ""]:
+    """What the mean is divided by: the sum of the weights, or 1 where that is zero."""
     total = counted.sum()
-    return (loss * counted).sum() / total.where(total > 0, 1)
+    return total.where(total > 0, 1)
 
 
 def _hard_pixels(
-    loss: Float[Tensor, "batch height width"],
+    loss: Float32[Tensor, "batch height width"],
     valid: Bool[Tensor, "batch height width"],
     threshold: float,
     min_kept: float,
@@ -93,11 +124,33 @@ def _hard_pixels(
     """Mark the pixels that count; see `ohem_cross_entropy` for the rule."""
     if min_kept == 1:
         return valid
-    # Below every true loss, so that pixels without a label are the last to be ranked.
-    ranked = loss.where(valid, -1.0)
-    # The wanted rank depends on the number of valid pixels, which only the device knows; its
-    # largest possible value depends on the shape alone. Rank up to that, then look up.
-    most = math.ceil(min_kept * ranked.numel())
-    highest = ranked.flatten().topk(most).values
-    rank = (min_kept * valid.sum()).ceil().long().clamp(1, most) - 1
-    return valid & ((ranked > -math.log(threshold)) | (ranked >= highest.take(rank)))
+    # Numbers that are not negative are ordered as their bits are. The sign, which only a zero or a
+    # NaN can have here, is cleared. A NaN then ranks above everything, so it always counts, and a
+    # broken network does not look healthy.
+    bits = loss.view(torch.int32) & 0x7FFFFFFF
+    rank = (min_kept * valid.sum()).ceil().long().clamp(min=1)
+    return valid & ((loss > -math.log(threshold)) | (bits >= _highest(bits, valid, rank)))
+
+
+def _highest(
+    values: Int32[Tensor, "batch height width"],
+    valid: Bool[Tensor, "batch height width"],
+    rank: Int64[Tensor, ""],
+) -> Int64[Tensor, ""]:
+    """Find the `rank`-th highest of the valid values, none of which is negative.
+
+    Sorting would take longer than everything else in the loss. Counting does not: how many values
+    have which upper half, then how many of those with the right one have which lower half. The
+    rank stays on the device, and the result does not depend on the order of counting.
+    """
+    highest = torch.zeros_like(rank)
+    for half in (values >> 16, values & 0xFFFF):
+        count = torch.zeros(1 << 16, dtype=torch.int32, device=values.device)
+        count.index_add_(0, half.flatten(), valid.flatten().int())
+        at_least = count.flip(0).cumsum(0).flip(0)
+        # Where nothing is valid none reaches the rank, and any value will do.
+        found = ((at_least >= rank).sum() - 1).clamp(min=0)
+        highest = (highest << 16) | found
+        rank = rank - (at_least.take(found) - count.take(found))
+        valid = valid & (half == found)
+    return highest
