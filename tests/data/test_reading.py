@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eseg.data import reading
 from eseg.data.dataset import DataError
 from eseg.data.reading import read_image, read_mask_colours, read_mask_ids
+from eseg.runtime import images
 
 ORIENTATION = 0x0112
 
@@ -271,7 +271,7 @@ def test_pillows_limit_is_lifted_and_ours_holds(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     assert read_image(path).shape == (50, 60, 3)
     assert Image.MAX_IMAGE_PIXELS == 100
-    monkeypatch.setattr(reading, "MAX_PIXELS", 2999)
+    monkeypatch.setattr(images, "MAX_PIXELS", 2999)
     with pytest.raises(DataError, match=r"wide.png: 60x50 is more than the 2,999 pixels"):
         read_image(path)
 

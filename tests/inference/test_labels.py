@@ -1,10 +1,11 @@
-"""Labels made in strips against the plain form that holds everything at once."""
+"""Labels from tensors against the plain form that holds everything at once."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from eseg.inference import labels as labels_module
+from eseg.inference import labels_numpy
 from eseg.inference.labels import upsample_labels, upsample_labels_with_confidence
 
 CASES = [
@@ -24,18 +25,28 @@ def plain(logits, size):
     return F.interpolate(logits, size, mode="bilinear", align_corners=False)
 
 
-@pytest.fixture(params=[1, 2000, 1 << 20])
-def strip_elements(request, monkeypatch):
-    """Strips of a single row, of a few rows, and one that holds everything."""
-    monkeypatch.setattr(labels_module, "_STRIP_ELEMENTS", request.param)
+def use_strips(monkeypatch, elements):
+    """What other devices than a CPU get, in strips of so many logits."""
+    monkeypatch.setattr(labels_module, "_write", labels_module._write_strips)
+    monkeypatch.setattr(labels_module, "_STRIP_ELEMENTS", elements)
 
 
-@pytest.mark.usefixtures("strip_elements")
+@pytest.fixture(params=["numba", "numpy", 1, 2000, 1 << 20])
+def form(request, monkeypatch):
+    """With Numba, without, and in strips of a row, of a few rows, and of everything."""
+    if request.param == "numpy":
+        monkeypatch.setattr(labels_numpy, "_compiled", lambda: None)
+    elif request.param != "numba":
+        use_strips(monkeypatch, request.param)
+
+
+@pytest.mark.usefixtures("form")
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize(("shape", "size"), CASES)
-@pytest.mark.parametrize("seed", [0, 1])
-def test_equal_to_interpolation_and_argmax(shape, size, seed):
-    logits = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+def test_equal_to_interpolation_and_argmax(shape, size, memory_format):
+    logits = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     expected = plain(logits, size)
+    logits = logits.to(memory_format=memory_format)
     labels, confidence = upsample_labels_with_confidence(logits, size)
     assert labels.shape == (shape[0], *size)
     assert (labels != expected.argmax(1)).float().mean() <= 1e-5
@@ -43,7 +54,17 @@ def test_equal_to_interpolation_and_argmax(shape, size, seed):
     assert torch.equal(upsample_labels(logits, size), labels)
 
 
-def test_many_sizes_agree_to_one_pixel_in_a_hundred_thousand():
+@pytest.mark.usefixtures("form")
+def test_half_precision_logits_are_upsampled_in_float32():
+    logits = torch.randn(1, 7, 11, 13, generator=torch.Generator().manual_seed(3)).bfloat16()
+    labels, confidence = upsample_labels_with_confidence(logits, (44, 52))
+    expected = plain(logits.float(), (44, 52))
+    assert torch.equal(labels, expected.argmax(1).byte())
+    torch.testing.assert_close(confidence, expected.softmax(1).amax(1))
+
+
+def test_strips_of_many_sizes_agree_to_one_pixel_in_a_hundred_thousand(monkeypatch):
+    use_strips(monkeypatch, 2000)
     generator = torch.Generator().manual_seed(2)
     wrong = total = 0
     for _ in range(60):
@@ -55,15 +76,8 @@ def test_many_sizes_agree_to_one_pixel_in_a_hundred_thousand():
     assert wrong <= 1e-5 * total
 
 
-def test_half_precision_logits_are_upsampled_in_float32():
-    logits = torch.randn(1, 7, 11, 13, generator=torch.Generator().manual_seed(3)).bfloat16()
-    labels, confidence = upsample_labels_with_confidence(logits, (44, 52))
-    expected = plain(logits.float(), (44, 52))
-    assert torch.equal(labels, expected.argmax(1).byte())
-    torch.testing.assert_close(confidence, expected.softmax(1).amax(1))
-
-
-def test_full_size_logits_are_never_held(monkeypatch):
+def test_strips_never_hold_full_size_logits(monkeypatch):
+    use_strips(monkeypatch, 10_000)
     held = []
     interpolate = F.interpolate
 
@@ -73,18 +87,26 @@ def test_full_size_logits_are_never_held(monkeypatch):
         return result
 
     monkeypatch.setattr(labels_module.F, "interpolate", recording)
-    monkeypatch.setattr(labels_module, "_STRIP_ELEMENTS", 10_000)
     upsample_labels(torch.zeros(1, 19, 16, 32), (128, 256))
     assert max(held) <= 10_000
     assert sum(held) == 19 * 128 * 256
 
 
+@pytest.mark.usefixtures("form")
 def test_the_graph_is_not_kept():
     logits = torch.randn(1, 3, 4, 4, requires_grad=True)
     _, confidence = upsample_labels_with_confidence(logits, (8, 8))
     assert not confidence.requires_grad
 
 
+def test_logits_made_in_inference_mode_are_taken():
+    with torch.inference_mode():
+        logits = torch.ones(1, 3, 4, 4).cumsum(1)
+        labels = upsample_labels(logits, (8, 8))
+    assert (labels == 2).all()
+
+
+@pytest.mark.usefixtures("form")
 def test_more_classes_than_a_byte_holds_are_refused():
     with pytest.raises(ValueError, match="255 classes, not 256"):
         upsample_labels(torch.zeros(1, 256, 2, 2), (4, 4))

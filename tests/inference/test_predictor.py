@@ -1,40 +1,31 @@
-"""Any picture in, labels at its own size out."""
+"""Any picture in, labels at its own size out, whichever engine runs the network."""
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from eseg import runtime
 from eseg.checkpoint import CheckpointError, load_checkpoint
-from eseg.config import open_split
-from eseg.data.dataset import DataError
+from eseg.deploy.export import export_checkpoint
 from eseg.devices import DeviceError
 from eseg.inference.labelling import label_images
-from eseg.inference.predictor import Predictor
+from eseg.inference.predictor import Predictor, choose_engine
+from eseg.runtime import EngineError, ImageError, Segmentation
 
 
 @pytest.fixture(scope="module")
-def predict(toy_run):
-    return Predictor(toy_run.folder / "best.pt", device="cpu")
-
-
-@pytest.fixture(scope="module")
-def sample(toy_run):
-    return open_split(toy_run.config.data, "val")[0]
-
-
-@pytest.fixture
-def unchecked():
-    """As users call it: without the tests' checks of annotations."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
-
-
-def noise(height, width):
-    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+def exports(best, tmp_path_factory):
+    """The toy network as an ONNX file and as one of OpenVINO."""
+    folder = tmp_path_factory.mktemp("exports")
+    return {
+        path.suffix: path
+        for path in (
+            export_checkpoint(best, folder / "toy.onnx", format="onnx"),
+            export_checkpoint(best, folder / "toy.xml", format="openvino"),
+        )
+    }
 
 
 def test_path_picture_and_array_are_one(predict, sample, tmp_path):
@@ -49,7 +40,7 @@ def test_path_picture_and_array_are_one(predict, sample, tmp_path):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (33, 47), (130, 70)])
-def test_any_size(predict, size):
+def test_any_size(predict, size, noise):
     result = predict(noise(*size))
     assert result.labels.shape == result.confidence.shape == size
     assert (result.labels.dtype, result.confidence.dtype) == (np.uint8, np.float32)
@@ -70,8 +61,8 @@ def test_confidence_is_the_probability_of_the_label(predict, toy_model, sample):
 
 
 @pytest.mark.parametrize(("scales", "flip"), [((1.0,), False), ((0.5, 1.0), True)])
-def test_labels_are_those_that_evaluation_counts(toy_run, toy_model, sample, scales, flip):
-    predict = Predictor(toy_run.folder / "best.pt", device="cpu", scales=scales, flip=flip)
+def test_labels_are_those_that_evaluation_counts(best, toy_model, sample, scales, flip):
+    predict = Predictor(best, device="cpu", scales=scales, flip=flip)
     x = torch.from_numpy(sample.image.copy()).permute(2, 0, 1)[None] / 255
     with torch.inference_mode():
         counted = label_images(toy_model, x, scales=scales, flip=flip)[0][0].numpy()
@@ -81,8 +72,8 @@ def test_labels_are_those_that_evaluation_counts(toy_run, toy_model, sample, sca
     assert (result.labels == sample.mask)[sample.mask != 255].mean() > 0.8
 
 
-def test_a_loaded_checkpoint_serves_too(toy_run, predict, sample):
-    again = Predictor(load_checkpoint(toy_run.folder / "best.pt"), device="cpu")
+def test_a_loaded_checkpoint_serves_too(best, predict, sample):
+    again = Predictor(load_checkpoint(best), device="cpu")
     np.testing.assert_array_equal(again(sample.image).labels, predict(sample.image).labels)
 
 
@@ -95,39 +86,10 @@ def test_the_callers_array_is_neither_needed_nor_kept(predict, sample):
     np.testing.assert_array_equal(upside_down.image, image[::-1])
 
 
-@pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize(
-    "image",
-    [
-        np.zeros((4, 5, 3), np.float32),
-        np.zeros((4, 5, 3), np.int64),
-        np.zeros((4, 5), np.uint8),
-        np.zeros((4, 5, 4), np.uint8),
-        np.zeros((3, 4, 5), np.uint8),
-        np.zeros((0, 5, 3), np.uint8),
-    ],
-)
-def test_other_arrays_are_refused(predict, image):
-    with pytest.raises(DataError, match=rf"uint8 of shape.*not {image.dtype} of"):
-        predict(image)
-
-
-@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "1", "LA"])
-def test_pictures_of_8_bits_become_rgb(predict, sample, mode):
-    picture = Image.fromarray(sample.image).convert(mode)
-    np.testing.assert_array_equal(predict(picture).image, np.array(picture.convert("RGB")))
-
-
-@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
-def test_pictures_without_a_range_are_refused(predict, mode):
-    with pytest.raises(DataError, match=f"mode {mode} .*8 bits"):
-        predict(Image.new(mode, (8, 8)))
-
-
 def test_files_that_cannot_be_used(predict, tmp_path):
     (tmp_path / "text.png").write_text("no picture")
     for name in ("text.png", "gone.png"):
-        with pytest.raises(DataError, match=name):
+        with pytest.raises(ImageError, match=name):
             predict(tmp_path / name)
     with pytest.raises(CheckpointError, match=r"gone\.pt"):
         Predictor(tmp_path / "gone.pt")
@@ -135,32 +97,99 @@ def test_files_that_cannot_be_used(predict, tmp_path):
         Predictor(tmp_path / "text.png")
 
 
-def test_a_missing_device_is_named(toy_run):
+def test_a_missing_device_is_named(best):
     with pytest.raises(DeviceError, match="abacus"):
-        Predictor(toy_run.folder / "best.pt", device="abacus")
+        Predictor(best, device="abacus")
 
 
-def test_labels_survive_the_file(predict, sample, tmp_path):
-    result = predict(sample.image)
-    result.save(tmp_path / "labels.png")
-    with Image.open(tmp_path / "labels.png") as picture:
-        assert picture.mode == "P"
-        np.testing.assert_array_equal(np.array(picture), result.labels)
-        np.testing.assert_array_equal(np.array(picture.convert("RGB")), result.colours())
+def test_confidence_is_given_on_request_only(best, predict, sample):
+    result = Predictor(best, device="cpu")(sample.image)
+    assert result.confidence is None
+    np.testing.assert_array_equal(result.labels, predict(sample.image).labels)
 
 
-def test_overlay(predict, sample):
-    result = predict(sample.image)
-    np.testing.assert_array_equal(np.array(result.overlay(0.0)), sample.image)
-    np.testing.assert_array_equal(np.array(result.overlay(1.0)), result.colours())
-    height, width = sample.mask.shape
-    with_legend = np.array(result.overlay(legend=True))
-    assert with_legend.shape[0] > height
-    np.testing.assert_array_equal(with_legend[:height, :width], np.array(result.overlay()))
+def test_images_of_one_size_go_through_the_network_together(best, monkeypatch, noise):
+    predict = Predictor(best, device="cpu", with_confidence=True)
+    images = [noise(33, 47), noise(40, 30), noise(33, 47)[::-1], noise(20, 20)]
+    seen, network = [], predict._network
+
+    def spy(batch):
+        seen.append(batch.shape[:3])
+        return network(batch)
+
+    monkeypatch.setattr(predict, "_network", spy)
+    results = predict(images)
+    assert seen == [(2, 33, 47), (1, 40, 30), (1, 20, 20)]
+    for image, result in zip(images, results, strict=True):
+        alone = predict(image)
+        np.testing.assert_array_equal(result.image, image)
+        assert (result.labels == alone.labels).mean() > 0.99  # sums in another order
+        np.testing.assert_allclose(result.confidence, alone.confidence, atol=1e-4)
+    assert predict([]) == []
 
 
-def test_share(predict, sample):
-    result = predict(sample.image)
-    share = result.share()
-    assert list(share.values()) == sorted(share.values(), reverse=True)
-    assert share["ground"] == pytest.approx((result.labels == 0).mean())
+def test_a_batch_is_an_array_too(predict, noise):
+    batch = np.stack([noise(20, 30), noise(20, 30)[::-1]])
+    results = predict(batch)
+    assert len(results) == 2
+    np.testing.assert_array_equal(results[1].image, batch[1])
+
+
+@pytest.mark.parametrize(
+    ("suffix", "engine", "expected"),
+    [
+        (".onnx", None, "onnxruntime"),
+        (".onnx", "openvino", "openvino"),
+        (".xml", None, "openvino"),
+    ],
+)
+def test_exports_give_the_labels_of_their_checkpoint(
+    exports, predict, sample, suffix, engine, expected, noise
+):
+    exported = Predictor(exports[suffix], engine=engine, with_confidence=True)
+    assert exported.engine == expected
+    assert exported.info is not None
+    assert predict.info is None
+    assert (exported.names, exported.palette) == (predict.names, predict.palette)
+    images = [sample.image, noise(61, 45), noise(33, 120), noise(1, 1)]
+    for image, result in zip(images, exported(images), strict=True):
+        assert type(result) is Segmentation
+        wanted = predict(image)
+        assert (result.labels == wanted.labels).mean() >= 0.999
+        np.testing.assert_allclose(result.confidence, wanted.confidence, atol=1e-4)
+    assert len(np.unique(exported(sample.image).labels)) > 1
+    alone = runtime.Predictor(exports[suffix], engine=engine)(sample.image)
+    np.testing.assert_array_equal(alone.labels, exported(sample.image).labels)
+
+
+def test_exports_refuse_what_only_checkpoints_can(exports):
+    for option in ({"scales": (0.5, 1.0)}, {"flip": True}):
+        with pytest.raises(EngineError, match=r"toy\.onnx: .*scales and flip need the checkpoint"):
+            Predictor(exports[".onnx"], **option)
+    with pytest.raises(EngineError, match=r"exported, in fp32, not in bf16"):
+        Predictor(exports[".onnx"], precision="bf16")
+
+
+@pytest.mark.parametrize(
+    ("name", "engine", "words"),
+    [
+        ("best.pt", "onnxruntime", r"export it first: eseg export best\.pt --format onnx"),
+        ("best.pt", "openvino", r"export it first: eseg export best\.pt --format openvino"),
+        ("best.pt", "aotinductor", r"export it first: eseg export best\.pt --format pt2"),
+        ("best.onnx", "torch", r"best\.onnx: torch does not run \.onnx files.* the checkpoint"),
+        ("best.xml", "compile", r"best\.xml: compile does not run.*take openvino"),
+        ("best.xml", "onnxruntime", r"take openvino, or give another file"),
+        ("best.pt2", "openvino", r"best\.pt2: openvino does not run \.pt2.*take aotinductor"),
+        ("best.pt", "abacus", r"no engine 'abacus'; there are torch, compile, onnxruntime"),
+    ],
+)
+def test_engines_that_do_not_fit_the_file(name, engine, words):
+    with pytest.raises(EngineError, match=words):
+        Predictor(name, engine=engine)
+
+
+def test_a_loaded_checkpoint_is_not_for_the_engines_of_exports(best):
+    loaded = load_checkpoint(best)
+    assert choose_engine(loaded, None) == "torch"
+    with pytest.raises(EngineError, match=r"eseg export CHECKPOINT --format onnx"):
+        Predictor(loaded, engine="onnxruntime")

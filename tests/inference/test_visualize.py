@@ -1,18 +1,11 @@
-"""Pictures hold what they claim: the right colours, ids, sizes and readable names."""
+"""Sheets and curves hold what they claim: the right colours, sizes and marks."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from eseg.data.dataset import ClassTable
-from eseg.inference.visualize import (
-    colourise,
-    curve_png,
-    overlay,
-    palette_image,
-    picture_sheet,
-    with_legend,
-)
+from eseg.inference.visualize import curve_png, picture_sheet
 
 CLASSES = ClassTable(
     ("road", "car", "a class with a rather long name"),
@@ -30,60 +23,6 @@ def picture(height=24, width=40):
 
 def holds(picture, colour):
     return (np.asarray(picture) == colour).all(axis=-1).any()
-
-
-def test_colours_are_those_of_the_table():
-    _, mask = picture()
-    colours = colourise(mask, CLASSES)
-    for index, colour in enumerate(CLASSES.colours):
-        assert (colours[mask == index] == colour).all()
-    assert not colours[mask == 255].any()
-
-
-def test_a_palette_picture_keeps_ids_and_shows_colours(tmp_path):
-    _, mask = picture()
-    palette_image(mask, CLASSES).save(tmp_path / "mask.png")
-    with Image.open(tmp_path / "mask.png") as stored:
-        assert stored.mode == "P"
-        np.testing.assert_array_equal(np.asarray(stored), mask)
-        np.testing.assert_array_equal(np.asarray(stored.convert("RGB")), colourise(mask, CLASSES))
-
-
-@pytest.mark.parametrize("alpha", [0.0, 0.3, 0.5, 1.0])
-def test_overlay_blends_labelled_pixels_only(alpha):
-    image, mask = picture()
-    result = overlay(image, mask, CLASSES, alpha)
-    labelled = mask != 255
-    blend = (1 - alpha) * image + alpha * colourise(mask, CLASSES)
-    np.testing.assert_allclose(result[labelled], blend[labelled], atol=0.51)
-    np.testing.assert_array_equal(result[~labelled], image[~labelled])
-    assert result.dtype == np.uint8
-
-
-@pytest.mark.parametrize("size", [(1, 1), (24, 40), (50, 2000)])
-def test_legend_leaves_the_image_and_names_every_class(size):
-    image, _ = picture(*size)
-    result = with_legend(image, CLASSES)
-    height, width = size
-    np.testing.assert_array_equal(result[:height, :width], image)
-    assert all(holds(result[height:], colour) for colour in CLASSES.colours)
-
-
-def test_legend_of_what_is_present():
-    image, mask = picture()
-    mask[mask == 1] = 255
-    legend = with_legend(image, CLASSES, np.unique(mask))[image.shape[0] :]
-    assert [holds(legend, colour) for colour in CLASSES.colours] == [True, False, True]
-
-
-def test_legend_wraps_where_the_image_is_narrow_and_keeps_its_letters():
-    def ink(result):
-        return (result[24:] < 60).all(axis=-1).sum()
-
-    narrow = with_legend(picture(24, 60)[0], CLASSES)
-    wide = with_legend(picture(24, 800)[0], CLASSES)
-    assert narrow.shape[0] > wide.shape[0]
-    assert ink(narrow) == ink(wide) > 100
 
 
 @pytest.mark.parametrize("truths", [(True, True), (True, False), (False, False)])

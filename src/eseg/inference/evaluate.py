@@ -15,9 +15,9 @@ from eseg.data.loaders import EvalImage, make_eval_loader
 from eseg.data.transforms import to_float
 from eseg.devices import autocast_dtype
 from eseg.inference.labelling import check_scales, label_images
-from eseg.inference.visualize import palette_image
 from eseg.metrics import ConfusionMatrix, Scores, scores
 from eseg.models import ESeg
+from eseg.runtime.pictures import palette_image
 
 Visitor = Callable[[EvalImage, Tensor], None]
 
@@ -100,7 +100,7 @@ def evaluate_checkpoint(
         path = save / f"{item.name}.png"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            palette_image(labels.numpy(), dataset.classes).save(path)
+            palette_image(labels.numpy(), dataset.classes.colours).save(path)
         except OSError as error:
             raise DataError(f"{save}: cannot be written ({error}); choose another --save") from None
 

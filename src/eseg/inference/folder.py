@@ -8,6 +8,7 @@ from pathlib import Path
 
 from eseg.data.dataset import DataError
 from eseg.inference.predictor import Predictor
+from eseg.runtime.images import ImageError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 
@@ -70,7 +71,8 @@ def predict_files(
     """Label images and write `labels/NAME.png` and `overlays/NAME.jpg`.
 
     Labels and the pictures in the overlays have the image's size; a legend stands below the
-    picture. A file that cannot be read is reported and skipped.
+    picture. A file that cannot be read, or has another size than the only one that an exported
+    network takes, is reported and skipped.
 
     Args:
         predict: The network.
@@ -83,8 +85,9 @@ def predict_files(
     for path, name in images:
         try:
             result = predict(path)
-        except DataError as error:
-            yield Outcome(path, None, str(error))
+        except ImageError as error:
+            message = str(error)  # of pixels, it does not name their file
+            yield Outcome(path, None, message if str(path) in message else f"{path}: {message}")
             continue
         labels = (output / "labels" / name).with_suffix(".png")
         picture = (output / "overlays" / name).with_suffix(".jpg")

@@ -1,8 +1,10 @@
 """Full-size label maps from a network's small logits, without ever holding full-size logits.
 
 A 1024x2048 image in 19 classes has 160 MB of logits once they are upsampled, but 2 MB of labels.
-So the output is made in strips of rows, each upsampled, reduced to labels and forgotten. Upsampling
-is bilinear with `align_corners=False`, exactly as in training, at any ratio, downwards too.
+On a CPU `labels_numpy` makes them in the tensors' own memory, interpolating on the borders between
+classes only. On other devices they are made in strips of rows, each upsampled, reduced to labels
+and forgotten; tests run that form on a CPU, and it has been timed on no other device. Upsampling is
+bilinear with `align_corners=False`, exactly as in training, at any ratio, downwards too.
 """
 
 from __future__ import annotations
@@ -14,10 +16,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
-from eseg.data.dataset import MAX_CLASSES
+from eseg.inference.labels_numpy import MAX_CLASSES, write_labels
 
 _STRIP_ELEMENTS = 1 << 20
-"""Upsampled logits held at once: 4 MB in float32, which stays in a processor's cache."""
+"""Upsampled logits held at once: 4 MB in float32."""
 
 
 @torch.no_grad()
@@ -29,7 +31,7 @@ def upsample_labels(
     Equal to `interpolate(logits, size, mode="bilinear").argmax(1)` up to the order of rounding.
 
     Args:
-        logits: Unnormalised scores; computed in float32 whatever their dtype.
+        logits: Unnormalised scores in any memory format; computed in float32 whatever their dtype.
         size: Wanted (height, width) in pixels, each at least 1.
 
     Returns:
@@ -39,8 +41,7 @@ def upsample_labels(
         ValueError: If there are more classes than 8-bit labels can hold.
     """
     labels = _empty_labels(logits, size)
-    for rows, strip in _upsampled_strips(logits, size):
-        labels[:, rows] = strip.max(dim=1).indices.byte()  # on CPUs far faster than argmax
+    _write(logits, labels, None)
     return labels
 
 
@@ -52,8 +53,10 @@ def upsample_labels_with_confidence(
 ]:
     """`upsample_labels`, and how sure the network is of each of them.
 
+    This takes several times as long as the labels alone: every class counts at every pixel.
+
     Args:
-        logits: Unnormalised scores; computed in float32 whatever their dtype.
+        logits: Unnormalised scores in any memory format; computed in float32 whatever their dtype.
         size: Wanted (height, width) in pixels, each at least 1.
 
     Returns:
@@ -64,10 +67,7 @@ def upsample_labels_with_confidence(
     """
     labels = _empty_labels(logits, size)
     confidence = torch.empty(labels.shape, dtype=torch.float32, device=logits.device)
-    for rows, strip in _upsampled_strips(logits, size):
-        best, ids = strip.max(dim=1)
-        labels[:, rows] = ids.byte()
-        confidence[:, rows] = (best - strip.logsumexp(dim=1)).exp()
+    _write(logits, labels, confidence)
     return labels, confidence
 
 
@@ -79,6 +79,36 @@ def _empty_labels(
     if classes > MAX_CLASSES:
         raise ValueError(f"labels are 8-bit: at most {MAX_CLASSES} classes, not {classes}")
     return torch.empty(batch, *size, dtype=torch.uint8, device=logits.device)
+
+
+def _write(
+    logits: Float[Tensor, "batch classes height width"],
+    labels: UInt8[Tensor, "batch out_height out_width"],
+    confidence: Float32[Tensor, "batch out_height out_width"] | None,
+) -> None:
+    """Fill in the labels, and the confidence where it is wanted."""
+    if logits.device.type != "cpu":
+        _write_strips(logits, labels, confidence)
+        return
+    for index, item in enumerate(logits.detach().float()):
+        write_labels(
+            item.numpy(),
+            labels[index].numpy(),
+            None if confidence is None else confidence[index].numpy(),
+        )
+
+
+def _write_strips(
+    logits: Float[Tensor, "batch classes height width"],
+    labels: UInt8[Tensor, "batch out_height out_width"],
+    confidence: Float32[Tensor, "batch out_height out_width"] | None,
+) -> None:
+    """`_write` on any device, by torch alone."""
+    for rows, strip in _upsampled_strips(logits, (labels.shape[1], labels.shape[2])):
+        best, ids = strip.max(dim=1)
+        labels[:, rows] = ids.byte()
+        if confidence is not None:
+            confidence[:, rows] = (best - strip.logsumexp(dim=1)).exp()
 
 
 def _upsampled_strips(

@@ -1,81 +1,65 @@
-"""From a checkpoint and any picture to labels: the class to use from other programs."""
+"""From a checkpoint or an exported file and any picture to labels: what other programs use."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import numpy as np
-import torch
-from jaxtyping import Float32, UInt8
-from PIL import Image
 
+from eseg import runtime
 from eseg.checkpoint import Checkpoint, load_checkpoint
 from eseg.config import Precision
-from eseg.data.dataset import ClassTable, DataError
-from eseg.data.reading import read_image
-from eseg.data.transforms import to_float
 from eseg.devices import autocast_dtype, choose_device
-from eseg.inference.labelling import check_scales, label_images
-from eseg.inference.visualize import colourise, overlay, palette_image, with_legend
+from eseg.inference.network import TorchNetwork
+from eseg.inference.package import PackagedNetwork
+from eseg.runtime.images import ImageLike, as_batch
+from eseg.runtime.metadata import ExportInfo
+from eseg.runtime.segmentation import Segmentation
+from eseg.runtime.sessions import SUFFIXES, EngineError
 
+ENGINES = {"torch": (), "compile": (), **SUFFIXES, "aotinductor": (".pt2",)}
+"""Exported files that each engine runs; those without any run checkpoints.
 
-@dataclass(frozen=True)
-class Segmentation:
-    """What a network sees in one image.
+The first engine that runs a file is the one for it by default.
+"""
 
-    Attributes:
-        image: The image itself, uint8 RGB (height, width, 3).
-        labels: Class ids, uint8 (height, width).
-        confidence: Probability of each pixel's label, float32 in (0, 1], (height, width); None
-            where it was not asked for.
-        classes: Names and colours of the ids.
-    """
-
-    image: UInt8[np.ndarray, "height width 3"]
-    labels: UInt8[np.ndarray, "height width"]
-    confidence: Float32[np.ndarray, "height width"] | None
-    classes: ClassTable
-
-    def share(self) -> dict[str, float]:
-        """Share of the pixels per class, the largest first; absent classes are left out."""
-        counts = np.bincount(self.labels.ravel(), minlength=len(self.classes)) / self.labels.size
-        order = np.argsort(-counts, kind="stable")
-        return {self.classes.names[i]: float(counts[i]) for i in order if counts[i] > 0}
-
-    def colours(self) -> UInt8[np.ndarray, "height width 3"]:
-        """The labels in their classes' colours."""
-        return colourise(self.labels, self.classes)
-
-    def overlay(self, alpha: float = 0.5, legend: bool = False) -> Image.Image:
-        """The image with the labels' colours laid over it, and on request a legend below."""
-        picture = overlay(self.image, self.labels, self.classes, alpha)
-        if not legend:
-            return Image.fromarray(picture)
-        present = np.unique(self.labels).tolist()
-        return Image.fromarray(with_legend(picture, self.classes, present))
-
-    def save(self, path: str | Path) -> None:
-        """Write the labels as an 8-bit palette PNG: pixel values are the ids."""
-        palette_image(self.labels, self.classes).save(path)
+_FORMATS = {"onnxruntime": "onnx", "openvino": "openvino", "aotinductor": "pt2"}
 
 
 class Predictor:
     """A trained network, ready to label images of any size.
 
     Args:
-        checkpoint: File written by training, or one already loaded.
-        device: `cuda`, `mps`, `cpu`, or None for the best there is.
-        precision: `auto` is bf16 on GPUs that have it and fp32 elsewhere.
-        scales: Factors of the image's size to run at and average over (section 4.4).
-        flip: Average with the mirror image too.
+        checkpoint: File written by training, or one already loaded; or what `eseg export` wrote:
+            `.onnx`, `.xml` (OpenVINO) or `.pt2` (AOTInductor, machine code: load only files that
+            you trust).
+        device: `cuda`, `mps`, `cpu`, or None for the best there is; for exported files the CPU
+            unless another is named, and for `.pt2` the device that it was compiled for.
+        precision: `auto` is bf16 on GPUs that have it and fp32 elsewhere; exported files run as
+            they were exported, unless OpenVINO is asked for another.
+        engine: `torch` or `compile` for checkpoints, `onnxruntime` or `openvino` for `.onnx`,
+            `openvino` for `.xml`, `aotinductor` for `.pt2`; the first of these if None. `compile`
+            takes a minute or more for the first image of each size, and then replays CUDA graphs
+            on GPUs: it is for many images of few sizes.
+        scales: Factors of the image's size to run at and average over (section 4.4); checkpoints
+            only.
+        flip: Average with the mirror image too; checkpoints only.
         with_confidence: Whether the probability of every label is wanted; it costs a softmax at
             full size.
 
+    Attributes:
+        engine: The engine that runs it.
+        names: One name per class; a label is a position in them.
+        palette: One RGB colour in [0, 255] per class.
+        info: What an exported file says of itself; None for a checkpoint.
+
     Raises:
         ValueError: A scale is not above 0.
-        CheckpointError: The file is not a checkpoint.
+        CheckpointError: The file is not a checkpoint, or its network does not take RGB.
+        RuntimeFileError: The file is no export of eseg, or cannot give what is wanted.
+        EngineError: The engine is unknown, not installed, or cannot do what was asked.
         DeviceError: The device is not there.
 
     Example:
@@ -89,65 +73,120 @@ class Predictor:
         *,
         device: str | None = None,
         precision: Precision = "auto",
+        engine: str | None = None,
         scales: Sequence[float] = (1.0,),
         flip: bool = False,
-        with_confidence: bool = True,
+        with_confidence: bool = False,
     ) -> None:
-        if not isinstance(checkpoint, Checkpoint):
-            checkpoint = load_checkpoint(checkpoint)
-        self.device = choose_device(device)
-        self.dtype = autocast_dtype(precision, self.device)
-        self.classes = checkpoint.classes
-        check_scales(scales)
-        self.scales, self.flip = tuple(scales), flip
-        self.with_confidence = with_confidence
-        model = checkpoint.build_model().fold().to(self.device)
-        self.model = model.to(memory_format=torch.channels_last)
+        self.engine = choose_engine(checkpoint, engine)
+        self.info: ExportInfo | None = None
+        self._network: TorchNetwork | PackagedNetwork | runtime.Predictor
+        if isinstance(checkpoint, Checkpoint) or not ENGINES[self.engine]:
+            if not isinstance(checkpoint, Checkpoint):
+                checkpoint = load_checkpoint(checkpoint)
+            place = choose_device(device)
+            self._network = TorchNetwork(
+                checkpoint,
+                device=place,
+                dtype=autocast_dtype(precision, place),
+                compiled=self.engine == "compile",
+                scales=scales,
+                flip=flip,
+                with_confidence=with_confidence,
+            )
+            self.names, self.palette = checkpoint.classes.names, checkpoint.classes.colours
+            return
 
-    def __call__(
-        self, image: str | Path | Image.Image | UInt8[np.ndarray, "height width 3"]
-    ) -> Segmentation:
-        """Label one image at its own size.
+        path = Path(checkpoint)
+        if tuple(scales) != (1.0,) or flip:
+            raise EngineError(
+                f"{path}: an exported network runs at one scale and unmirrored; scales and flip "
+                "need the checkpoint"
+            )
+        arithmetic = None if precision == "auto" else precision
+        if self.engine == "aotinductor":
+            self._network = PackagedNetwork(
+                path, device=device, precision=arithmetic, with_confidence=with_confidence
+            )
+        else:
+            self._network = runtime.Predictor(
+                path,
+                engine=self.engine,
+                device=device,
+                precision=arithmetic,
+                with_confidence=with_confidence,
+            )
+        self.info = self._network.info
+        self.names, self.palette = self.info.names, self.info.palette
+
+    @overload
+    def __call__(self, image: ImageLike) -> Segmentation: ...
+
+    @overload
+    def __call__(self, image: Sequence[ImageLike]) -> list[Segmentation]: ...
+
+    def __call__(self, image: ImageLike | Sequence[ImageLike]) -> Segmentation | list[Segmentation]:
+        """Label one image, or several, each at its own size.
+
+        A checkpoint's network takes those of one size together, so memory grows with their number.
 
         Args:
-            image: A file, a Pillow picture of 8 bits taken as it lies (EXIF orientation is not
-                applied), or uint8 RGB (height, width, 3).
+            image: A file; a Pillow picture of 8 bits, taken as it lies (EXIF orientation is not
+                applied); uint8 RGB (height, width, 3); a sequence of those; or uint8 RGB (batch,
+                height, width, 3).
+
+        Returns:
+            The labels; a list of them for a sequence or a batch.
 
         Raises:
-            DataError: The file is no readable image, or the array is not of that kind.
+            ImageError: Something is no readable image, or not of the size that the file takes.
+            EngineError: The network cannot be compiled here.
         """
-        pixels = _as_pixels(image)
-        tensor = torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0).to(self.device)
-        with torch.inference_mode():
-            labels, confidence = label_images(
-                self.model,
-                to_float(tensor),
-                dtype=self.dtype,
-                scales=self.scales,
-                flip=self.flip,
-                with_confidence=self.with_confidence,
-            )
-        return Segmentation(
-            image=pixels,
-            labels=labels[0].cpu().numpy(),
-            confidence=None if confidence is None else confidence[0].cpu().numpy(),
-            classes=self.classes,
-        )
+        network = self._network
+        if isinstance(network, runtime.Predictor):
+            return network(image)
+        images, several = as_batch(image)
+        alike: dict[tuple[int, ...], list[int]] = {}
+        for index, pixels in enumerate(images):
+            alike.setdefault(pixels.shape, []).append(index)
+        results: dict[int, Segmentation] = {}
+        for indices in alike.values():
+            labels, confidence = network(np.stack([images[index] for index in indices]))
+            for position, index in enumerate(indices):
+                results[index] = Segmentation(
+                    image=images[index],
+                    labels=labels[position],
+                    confidence=None if confidence is None else confidence[position],
+                    names=self.names,
+                    palette=self.palette,
+                )
+        ordered = [results[index] for index in range(len(images))]
+        return ordered if several else ordered[0]
 
 
-def _as_pixels(image: str | Path | Image.Image | np.ndarray) -> np.ndarray:
-    if isinstance(image, str | Path):
-        return read_image(Path(image))
-    if isinstance(image, Image.Image):
-        if image.mode[0] in "IF":  # Pillow would clip their values to 255
-            raise DataError(
-                f"a Pillow picture of mode {image.mode} has no fixed range; scale it to 8 bits, or "
-                "give the file's path"
-            )
-        return np.array(image.convert("RGB"))
-    shaped = image.ndim == 3 and image.shape[2] == 3 and image.size > 0
-    if image.dtype != np.uint8 or not shaped:
-        raise DataError(
-            f"an image is uint8 of shape (height, width, 3), not {image.dtype} of {image.shape}"
+def choose_engine(checkpoint: str | Path | Checkpoint, engine: str | None) -> str:
+    """The engine asked for, or the one for this file; see `ENGINES`.
+
+    Raises:
+        EngineError: The engine is unknown, or does not run such a file.
+    """
+    suffix = "" if isinstance(checkpoint, Checkpoint) else Path(checkpoint).suffix.lower()
+    fitting = [name for name, suffixes in ENGINES.items() if suffix in suffixes]
+    is_export = bool(fitting)
+    fitting = fitting or [name for name, suffixes in ENGINES.items() if not suffixes]
+    if engine is None:
+        return fitting[0]
+    if engine not in ENGINES:
+        raise EngineError(f"no engine {engine!r}; there are {', '.join(ENGINES)}")
+    if engine in fitting:
+        return engine
+    if is_export:
+        raise EngineError(
+            f"{checkpoint}: {engine} does not run {suffix} files; take {' or '.join(fitting)}, or "
+            f"give {'the checkpoint' if not ENGINES[engine] else 'another file'}"
         )
-    return np.array(image)  # a copy: the caller's may be read-only, or change later
+    source = "CHECKPOINT" if isinstance(checkpoint, Checkpoint) else checkpoint
+    raise EngineError(
+        f"{engine} does not run checkpoints; export it first: eseg export {source} --format "
+        f"{_FORMATS[engine]}"
+    )

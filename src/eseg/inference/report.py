@@ -45,7 +45,7 @@ def write_sheet(
         dataset: Where the samples come from.
         device: Where to run it; by default the fastest there is.
     """
-    predict = Predictor(checkpoint, device=device, with_confidence=False)
+    predict = Predictor(checkpoint, device=device)
     rows, captions = [], []
     for index in np.linspace(0, len(dataset) - 1, min(SHEET_ROWS, len(dataset))).astype(int):
         sample = dataset[int(index)]

@@ -1,103 +1,33 @@
-"""Label maps as pictures: colours, overlays, legends, sheets; and a run's learning curve."""
+"""What a person looks at after a run: sheets of images with their labels, and a learning curve."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, SupportsInt, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from eseg.data.dataset import IGNORE_INDEX, ClassTable
+from eseg.runtime.pictures import (
+    DIM,
+    INK,
+    NO_LABEL,
+    PAPER,
+    Colour,
+    colourise,
+    legend_entries,
+    legend_strip,
+    stacked,
+)
 
-Colour: TypeAlias = tuple[int, int, int]
 SheetRow: TypeAlias = tuple[np.ndarray, np.ndarray | None, np.ndarray]
 """An image, its true mask if there is one, and the predicted mask; all of one height and width."""
 
-_PAPER, _INK, _DIM, _FAINT = (255, 255, 255), (30, 30, 30), (110, 110, 110), (232, 232, 232)
-_NO_LABEL = (0, 0, 0)
+_FAINT = (232, 232, 232)
 _LOSS, _MIOU = "#3b6ea5", "#c2571a"
-
-
-def colourise(
-    mask: UInt8[np.ndarray, "height width"], classes: ClassTable
-) -> UInt8[np.ndarray, "height width 3"]:
-    """Paint every pixel in its class's colour.
-
-    Args:
-        mask: Class ids; `IGNORE_INDEX`, like every other id outside the table, becomes black.
-        classes: Whose colours to use.
-
-    Returns:
-        RGB in [0, 255].
-    """
-    return _palette(classes)[mask]
-
-
-def palette_image(mask: UInt8[np.ndarray, "height width"], classes: ClassTable) -> Image.Image:
-    """A mask as a palette picture: viewers show the colours, programs read the ids.
-
-    Args:
-        mask: Class ids; stored as they are, `IGNORE_INDEX` too, whose colour is black.
-        classes: Whose colours to use.
-
-    Returns:
-        A Pillow image of mode "P", to be saved as PNG.
-    """
-    image = Image.fromarray(mask)
-    image.putpalette(_palette(classes).tobytes())
-    return image
-
-
-def overlay(
-    image: UInt8[np.ndarray, "height width 3"],
-    mask: UInt8[np.ndarray, "height width"],
-    classes: ClassTable,
-    alpha: float = 0.5,
-) -> UInt8[np.ndarray, "height width 3"]:
-    """Lay the classes' colours over an image; pixels without a label stay as they are.
-
-    Args:
-        image: RGB in [0, 255].
-        mask: Class ids at the image's size, or `IGNORE_INDEX`.
-        classes: Whose colours to use.
-        alpha: Share of the colours in [0, 1]; 0 leaves the image, 1 hides it.
-
-    Returns:
-        RGB in [0, 255].
-    """
-    colours = colourise(mask, classes)
-    blended = image + alpha * (colours.astype(np.float32) - image)
-    return np.where(mask[..., None] < len(classes), blended.round().astype(np.uint8), image)
-
-
-def with_legend(
-    image: UInt8[np.ndarray, "height width 3"],
-    classes: ClassTable,
-    present: Iterable[SupportsInt] | None = None,
-) -> UInt8[np.ndarray, "out_height out_width 3"]:
-    """Put a strip beneath an image that names the classes' colours.
-
-    The text grows with the image and never gets too small to read: an image narrower than the
-    longest name gets a white margin at its right instead.
-
-    Args:
-        image: RGB in [0, 255], found unchanged in the result's upper left corner.
-        classes: Names and colours.
-        present: Ids of the classes to name, all if None. `np.unique(mask)` will do: ids outside
-            the table, such as `IGNORE_INDEX`, are passed over.
-
-    Returns:
-        RGB in [0, 255].
-    """
-    width = image.shape[1]
-    shown = range(len(classes)) if present is None else {int(i) for i in present}
-    font_size = max(13, width // 64)
-    legend = _legend(_entries(classes, shown), width, font_size, margin=font_size // 2)
-    return np.array(_stacked([Image.fromarray(image), legend]))
 
 
 def picture_sheet(
@@ -132,25 +62,25 @@ def picture_sheet(
     width = gap + len(columns) * (cell + gap)
     font_size = max(13, cell // 28)
 
-    strips = [_text_strip(columns, width, gap, font_size, _INK)]
+    strips = [_text_strip(columns, width, gap, font_size, INK)]
     for index, (image, truth, prediction) in enumerate(rows):
         if captions is not None:
-            strips.append(_text_strip([captions[index]], width, gap, font_size, _DIM))
+            strips.append(_text_strip([captions[index]], width, gap, font_size, DIM))
         pictures = [_fitted(image, cell, Image.Resampling.LANCZOS)]
         if truth is not None:
-            pictures.append(_fitted(colourise(truth, classes), cell, Image.Resampling.NEAREST))
+            pictures.append(_painted(truth, classes, cell))
         elif any_truth:
             pictures.append(Image.new("RGB", pictures[0].size, _FAINT))
-        pictures.append(_fitted(colourise(prediction, classes), cell, Image.Resampling.NEAREST))
+        pictures.append(_painted(prediction, classes, cell))
         strips.append(_picture_strip(pictures, cell, gap))
 
     masks = [mask for row in rows for mask in row[1:] if mask is not None]
     shown = {int(i) for mask in masks for i in np.unique(mask)}
-    entries = _entries(classes, shown)
+    entries = legend_entries(classes.names, classes.colours, shown)
     if IGNORE_INDEX in shown:
-        entries.append(("no label", _NO_LABEL))
-    strips.append(_legend(entries, width, font_size, margin=gap))
-    return _stacked(strips)
+        entries.append(("no label", NO_LABEL))
+    strips.append(legend_strip(entries, width, font_size, margin=gap))
+    return stacked(strips)
 
 
 def curve_png(history: Sequence[Mapping[str, Any]], path: str | Path) -> None:
@@ -199,45 +129,11 @@ def curve_png(history: Sequence[Mapping[str, Any]], path: str | Path) -> None:
     figure.savefig(path, format="png")
 
 
-def _palette(classes: ClassTable) -> UInt8[np.ndarray, "256 3"]:
-    """The colour of every 8-bit id; black for those that are no class."""
-    palette = np.full((256, 3), _NO_LABEL, dtype=np.uint8)
-    palette[: len(classes)] = classes.colours
-    return palette
-
-
-def _entries(classes: ClassTable, shown: Collection[int]) -> list[tuple[str, Colour]]:
-    """Name and colour of the classes that are shown, in the order of their ids."""
-    pairs = zip(classes.names, classes.colours, strict=True)
-    return [pair for i, pair in enumerate(pairs) if i in shown]
-
-
-def _legend(
-    entries: Sequence[tuple[str, Colour]], width: int, font_size: int, margin: int
-) -> Image.Image:
-    """Swatches with names in equal columns, as many as fit; wider than asked if not one does."""
-    font = ImageFont.load_default(font_size)
-    space, line = font_size // 2, round(1.6 * font_size)
-    longest = max((math.ceil(font.getlength(name)) for name, _ in entries), default=0)
-    column = font_size + space + longest + 2 * space
-    lines = math.ceil(len(entries) / max(1, (width - margin) // column))
-    columns = math.ceil(len(entries) / max(1, lines))  # of about equal length
-    legend = Image.new("RGB", (max(width, margin + column), lines * line + 2 * margin), _PAPER)
-    draw = ImageDraw.Draw(legend)
-    for index, (name, colour) in enumerate(entries):
-        x = margin + index % columns * column
-        middle = margin + index // columns * line + line // 2
-        top = middle - font_size // 2
-        draw.rectangle((x, top, x + font_size, top + font_size), fill=colour, outline=_DIM)
-        draw.text((x + font_size + space, middle), name, fill=_INK, font=font, anchor="lm")
-    return legend
-
-
 def _text_strip(
     texts: Sequence[str], width: int, gap: int, font_size: int, colour: Colour
 ) -> Image.Image:
     """One line with the texts at the left edges of equal columns."""
-    strip = Image.new("RGB", (width, round(1.8 * font_size)), _PAPER)
+    strip = Image.new("RGB", (width, round(1.8 * font_size)), PAPER)
     draw = ImageDraw.Draw(strip)
     font = ImageFont.load_default(font_size)
     for column, text in enumerate(texts):
@@ -248,10 +144,17 @@ def _text_strip(
 
 def _picture_strip(pictures: Sequence[Image.Image], cell: int, gap: int) -> Image.Image:
     """Pictures of one size at the left edge of each column."""
-    strip = Image.new("RGB", (gap + len(pictures) * (cell + gap), pictures[0].height + gap), _PAPER)
+    strip = Image.new("RGB", (gap + len(pictures) * (cell + gap), pictures[0].height + gap), PAPER)
     for column, picture in enumerate(pictures):
         strip.paste(picture, (gap + column * (cell + gap), gap // 2))
     return strip
+
+
+def _painted(
+    mask: UInt8[np.ndarray, "height width"], classes: ClassTable, cell: int
+) -> Image.Image:
+    """The mask in its classes' colours as large as a square of `cell` pixels allows."""
+    return _fitted(colourise(mask, classes.colours), cell, Image.Resampling.NEAREST)
 
 
 def _fitted(
@@ -262,17 +165,6 @@ def _fitted(
     scale = cell / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return Image.fromarray(image).resize(size, resampling)
-
-
-def _stacked(strips: Sequence[Image.Image]) -> Image.Image:
-    """Strips beneath each other, at the left edge of a sheet as wide as the widest."""
-    size = (max(strip.width for strip in strips), sum(strip.height for strip in strips))
-    sheet = Image.new("RGB", size, _PAPER)
-    top = 0
-    for strip in strips:
-        sheet.paste(strip, (0, top))
-        top += strip.height
-    return sheet
 
 
 def _series(history: Sequence[Mapping[str, Any]], key: str) -> tuple[list[int], list[float]]:

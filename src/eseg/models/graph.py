@@ -17,7 +17,13 @@ MAX_SIDE = 16_384
 _EXAMPLE_SIZE = (640, 768)  # P9 is 2x2 here: no side of any map is 1, which torch would bake in
 
 
-def export_graph(model: nn.Module, in_channels: int = 3) -> ExportedProgram:
+def export_graph(
+    model: nn.Module,
+    in_channels: int = 3,
+    *,
+    from_pixels: bool = False,
+    size: tuple[int, int] | None = None,
+) -> ExportedProgram:
     """Export a network once, with height and width dynamic from 1 to `MAX_SIDE` pixels.
 
     Plain `torch.export.export` treats a side of one cell as another program than a longer one, and
@@ -27,18 +33,27 @@ def export_graph(model: nn.Module, in_channels: int = 3) -> ExportedProgram:
     Args:
         model: Takes an image (batch, channels, height, width); fold it first for the fastest graph.
         in_channels: Channels of the image.
+        from_pixels: Whether the model takes uint8 (batch, height, width, channels) instead.
+        size: The one (height, width) that the graph shall serve, instead of all.
 
     Returns:
         The exported program for batches of one image; sizes outside the range are refused with a
         message by its `module()`.
     """
     parameter = next(model.parameters())
-    example = torch.rand(1, in_channels, *_EXAMPLE_SIZE, device=parameter.device)
-    dynamic = {2: Dim("height", min=1, max=MAX_SIDE), 3: Dim("width", min=1, max=MAX_SIDE)}
+    if from_pixels:
+        example = torch.zeros(1, *(size or _EXAMPLE_SIZE), in_channels, dtype=torch.uint8)
+    else:
+        example = torch.zeros(1, in_channels, *(size or _EXAMPLE_SIZE), dtype=parameter.dtype)
+    example = example.to(parameter.device)
+    if size is not None:
+        return torch.export.export(model, (example,))
+    sides = Dim("height", min=1, max=MAX_SIDE), Dim("width", min=1, max=MAX_SIDE)
+    dynamic = dict(zip((1, 2) if from_pixels else (2, 3), sides, strict=True))
     # pyright does not see the functions that torch installs in its config modules.
     patch = symbolic_shapes.patch  # pyright: ignore[reportAttributeAccessIssue]
     with patch(backed_size_oblivious=True), _pooling_without_questions():
-        return torch.export.export(model, (example.to(parameter.dtype),), dynamic_shapes=(dynamic,))
+        return torch.export.export(model, (example,), dynamic_shapes=(dynamic,))
 
 
 @contextmanager

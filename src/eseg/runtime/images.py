@@ -1,0 +1,210 @@
+"""Images as arrays, from files, Pillow pictures or arrays: one kind of error for what is no image.
+
+The only place that opens picture files, so that training and a robot see the same pixels.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+ImageLike: TypeAlias = str | Path | Image.Image | np.ndarray
+"""A file, a Pillow picture of 8 bits, or a uint8 RGB array (height, width, 3)."""
+
+MAX_PIXELS = 2**29
+"""Largest image read, in pixels (about 23,000 x 23,000).
+
+Reading takes some 15 bytes of memory per pixel: 5.9 GB were measured at 20,000 x 20,000.
+"""
+
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
+"""Pillow's names of the formats read; JPEG includes the MPO of phones with several lenses."""
+
+_LARGEST_16_BIT = 65_535
+
+_pillow_lock = threading.Lock()
+
+
+class ImageError(ValueError):
+    """Something given as an image is none; the message names the file, the value and the remedy."""
+
+
+def as_pixels(image: ImageLike) -> np.ndarray:
+    """One image as an array of its own.
+
+    Args:
+        image: A file, read as by `read_image`; a Pillow picture of 8 bits, taken as it lies (EXIF
+            orientation is not applied); or uint8 RGB (height, width, 3).
+
+    Returns:
+        uint8 RGB (height, width, 3), writable and never the caller's memory.
+
+    Raises:
+        ImageError: The file is no readable image, or the picture or array is not of that kind.
+    """
+    if isinstance(image, str | Path):
+        return read_image(Path(image))
+    if isinstance(image, Image.Image):
+        if image.mode[0] in "IF":  # Pillow would clip their values to 255
+            raise ImageError(
+                f"a Pillow picture of mode {image.mode} has no fixed range; scale it to 8 bits, or "
+                "give the file's path"
+            )
+        image = np.asarray(image.convert("RGB"))
+    if not isinstance(image, np.ndarray):
+        raise ImageError(
+            f"an image is a path, a Pillow picture or an array, not a {type(image).__name__}"
+        )
+    shaped = image.ndim == 3 and image.shape[2] == 3 and image.size > 0
+    if image.dtype != np.uint8 or not shaped:
+        raise ImageError(
+            "an image is uint8 of shape (height, width, 3) with at least one pixel, not "
+            f"{image.dtype} of {image.shape}"
+        )
+    return np.array(image, order="C")  # a copy: the caller's may be read-only, or change later
+
+
+def as_batch(images: ImageLike | Sequence[ImageLike]) -> tuple[list[np.ndarray], bool]:
+    """One image or several as a list of arrays.
+
+    Args:
+        images: What `as_pixels` takes, a sequence of that, or uint8 RGB (batch, height, width, 3).
+
+    Returns:
+        The images as `as_pixels` gives them, and whether several were given (even if it is one).
+
+    Raises:
+        ImageError: As for `as_pixels`.
+    """
+    if isinstance(images, Sequence) and not isinstance(images, str):
+        return [as_pixels(image) for image in images], True
+    if isinstance(images, np.ndarray) and images.ndim == 4:
+        return [as_pixels(image) for image in images], True
+    return [as_pixels(images)], False
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Read a picture as 8-bit RGB, turned upright.
+
+    EXIF orientation is applied. Greyscale becomes three equal channels, 16-bit greyscale is scaled
+    so that 65535 becomes 255, palettes and CMYK are converted. Alpha is dropped: the stored colours
+    count, also where they are transparent. Of a file with several pictures the first is read.
+
+    Args:
+        path: A JPEG, PNG, WebP, TIFF or BMP file of at most `MAX_PIXELS` pixels.
+
+    Returns:
+        uint8 (height, width, 3).
+
+    Raises:
+        ImageError: The file is missing, empty, truncated, too large or no such picture.
+    """
+    image, _ = open_picture(path)
+    if not image.mode.startswith("I"):
+        return rgb_pixels(image, path)
+    grey = np.asarray(image)
+    if grey.min() < 0 or grey.max() > _LARGEST_16_BIT:
+        raise ImageError(
+            f"{path}: grey values from {grey.min()} to {grey.max()} do not fit 16 bits; "
+            "convert the file to 8- or 16-bit greyscale or to RGB"
+        )
+    # 65535 is 257 * 255, so this rounds grey / 65535 * 255 to the nearest integer.
+    grey = ((grey.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def open_picture(path: Path) -> tuple[Image.Image, str]:
+    """Open, decode and turn a file upright, its pixels as they are stored.
+
+    Returns:
+        The picture, and Pillow's name for how the file stores its pixels ("L;4", "RGB;16B").
+
+    Raises:
+        ImageError: The file is missing, empty, truncated, too large or no such picture.
+    """
+    try:
+        with _quiet_pillow():
+            image = Image.open(path, formats=FORMATS)
+    except FileNotFoundError:
+        raise ImageError(f"{path}: no such file; correct the path or restore the file") from None
+    except UnidentifiedImageError:
+        if path.stat().st_size == 0:
+            raise ImageError(f"{path}: the file is empty; copy or export it again") from None
+        raise ImageError(
+            f"{path}: not a JPEG, PNG, WebP, TIFF or BMP picture, or its beginning is damaged; "
+            "convert it or export it again"
+        ) from None
+    except Exception as error:
+        raise _damaged(path, error) from error
+
+    with image:
+        if image.width * image.height > MAX_PIXELS:
+            raise ImageError(
+                f"{path}: {image.width}x{image.height} is more than the {MAX_PIXELS:,} pixels "
+                "that a file may have; cut or shrink it"
+            )
+        storage = (image.tile[0].args if image.tile else None) or image.mode
+        rawmode = storage if isinstance(storage, str) else str(storage[0])
+        try:
+            image.load()
+            with _quiet_pillow():
+                ImageOps.exif_transpose(image, in_place=True)
+        except Exception as error:
+            raise _damaged(path, error) from error
+    return image, rawmode
+
+
+def rgb_pixels(image: Image.Image, path: Path) -> np.ndarray:
+    """The colours of a picture of 8 bits per channel.
+
+    Palettes are looked up, CMYK is converted, alpha is dropped.
+
+    Args:
+        image: What `open_picture` gave.
+        path: Its file, for messages.
+
+    Returns:
+        uint8 (height, width, 3).
+
+    Raises:
+        ImageError: The pixels are floating-point numbers.
+    """
+    if image.mode == "F":
+        raise ImageError(
+            f"{path}: floating-point pixels have no known range; "
+            "convert the file to 8-bit RGB or to 8- or 16-bit greyscale"
+        )
+    # Palettes with transparency and premultiplied alpha convert well only by way of plain alpha.
+    detour = {"P": "RGBA", "PA": "RGBA", "RGBa": "RGBA", "La": "LA"}.get(image.mode, image.mode)
+    return np.array(image.convert(detour).convert("RGB"))
+
+
+def _damaged(path: Path, error: Exception) -> ImageError:
+    """Name a file whose bytes a decoder refuses; decoders raise nearly any type for that."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+    return ImageError(
+        f"{path}: cannot be read, it may be truncated or damaged ({reason}); copy or export it "
+        "again"
+    )
+
+
+@contextmanager
+def _quiet_pillow() -> Iterator[None]:
+    """Keep Pillow from warning, and from applying its own size limit (there is `MAX_PIXELS`).
+
+    Both settings belong to the whole process, so threads take turns; decoding stays outside.
+    """
+    with _pillow_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit

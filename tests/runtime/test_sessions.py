@@ -1,0 +1,167 @@
+"""Files that cannot be run, engines that are not there: one clear error each."""
+
+import builtins
+import dataclasses
+import json
+import re
+
+import numpy as np
+import pytest
+
+from eseg.runtime import EngineError, Predictor, RuntimeFileError
+from eseg.runtime.metadata import SCHEMA
+from eseg.runtime.sessions import OnnxSession, OpenVinoSession, open_session
+
+FILES = [("mean.onnx", "onnxruntime"), ("mean.onnx", "openvino"), ("mean.xml", "openvino")]
+
+each_file = pytest.mark.parametrize(("name", "engine"), FILES)
+
+
+@each_file
+def test_the_description_is_read(export, info, name, engine):
+    for size in (None, (16, 24)):
+        assert open_session(export(name, size=size), engine=engine).info == dataclasses.replace(
+            info, size=size
+        )
+
+
+def test_the_suffix_chooses_the_engine(export):
+    assert isinstance(open_session(export("a.onnx")), OnnxSession)
+    assert isinstance(open_session(export("a.xml")), OpenVinoSession)
+    assert isinstance(open_session(export("b.onnx"), engine="openvino"), OpenVinoSession)
+
+
+@each_file
+def test_a_foreign_network(export, name, engine):
+    path = export(name, text=None)
+    with pytest.raises(RuntimeFileError, match=r"mean.*: not exported by eseg.*eseg export"):
+        open_session(path, engine=engine)
+
+
+@each_file
+def test_a_newer_schema(export, info, name, engine):
+    newer = json.loads(info.to_json()) | {"schema": SCHEMA + 1, "names": "of another kind"}
+    with pytest.raises(RuntimeFileError, match=r"mean.*: exported by a newer eseg.*update eseg"):
+        open_session(export(name, text=json.dumps(newer)), engine=engine)
+
+
+@each_file
+def test_a_damaged_description(export, info, name, engine):
+    for text in (info.to_json()[:40], "[]", "{}"):
+        with pytest.raises(RuntimeFileError, match=r"mean.*damaged.*export it again"):
+            open_session(export(name, text=text), engine=engine)
+
+
+@each_file
+@pytest.mark.parametrize(
+    "changes",
+    [{"channels": 4}, {"channels": 1}, {"dtype": "float32"}, {"graph_size": (16, 24)}],
+    ids=str,
+)
+def test_a_network_that_is_not_as_described(export, name, engine, changes):
+    with pytest.raises(RuntimeFileError, match=r"mean.*does not take one uint8 image.*again"):
+        open_session(export(name, **changes), engine=engine)
+
+
+@each_file
+def test_damaged_files(export, name, engine):
+    path = export(name)
+    whole = path.read_bytes()
+    for content in (whole[: len(whole) // 2], b"", b"not a network at all"):
+        path.write_bytes(content)
+        with pytest.raises(RuntimeFileError) as caught:
+            open_session(path, engine=engine)
+        assert str(caught.value).startswith(str(path))
+        assert "\n" not in str(caught.value)
+
+
+def test_openvino_without_the_weights_beside_it(export, tmp_path):
+    path = export("mean.xml")
+    path.with_suffix(".bin").unlink()
+    with pytest.raises(RuntimeFileError, match=r"mean\.xml: openvino cannot load it \(.*bin file"):
+        open_session(path)
+
+
+def test_files_that_are_not_there_or_no_exports(tmp_path):
+    with pytest.raises(RuntimeFileError, match=r"gone\.onnx: no such file"):
+        open_session(tmp_path / "gone.onnx")
+    with pytest.raises(RuntimeFileError, match=r"best\.pt: not an exported file.*eseg export"):
+        Predictor(tmp_path / "best.pt")
+
+
+def test_engines_that_do_not_exist_or_do_not_fit(export):
+    with pytest.raises(EngineError, match=r"no engine 'abacus'; there are onnxruntime, openvino"):
+        open_session(export(), engine="abacus")
+    with pytest.raises(EngineError, match=r"mean\.xml: onnxruntime runs \.onnx files.*openvino"):
+        open_session(export("mean.xml"), engine="onnxruntime")
+
+
+@pytest.mark.parametrize("package", ["onnxruntime", "openvino"])
+def test_an_engine_that_is_not_installed(export, monkeypatch, package):
+    real = builtins.__import__
+
+    def without(name, *args, **kwargs):
+        if name == package:
+            raise ImportError(f"No module named {package!r}")
+        return real(name, *args, **kwargs)
+
+    path = export()
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(EngineError, match=rf"package {package} .*: pip install {package}"):
+        open_session(path, engine=package)
+
+
+@each_file
+def test_devices_that_are_not_there(export, name, engine):
+    for device in ("abacus", "cpu7", "cuda:x"):
+        with pytest.raises(EngineError, match=rf"{engine} has no device '{device}'.*cpu"):
+            open_session(export(name), engine=engine, device=device)
+
+
+@each_file
+def test_precisions(export, noise, name, engine):
+    path = export(name)
+    with pytest.raises(EngineError, match=r"int4"):
+        open_session(path, engine=engine, precision="int4")
+    open_session(path, engine=engine, precision="fp32")
+    if engine == "onnxruntime":
+        with pytest.raises(EngineError, match=r"as the file was exported, in fp32, not in fp16"):
+            open_session(path, engine=engine, precision="fp16")
+
+
+def test_openvino_computes_in_fp32_unless_the_file_or_the_caller_says_otherwise(export):
+    import openvino
+
+    def precision_of(session):
+        model = session._request.get_compiled_model()
+        return model.get_property("INFERENCE_PRECISION_HINT")
+
+    own_choice = openvino.Core().compile_model(export("a.xml"), "CPU", {})
+    own_choice = own_choice.get_property("INFERENCE_PRECISION_HINT")
+    assert precision_of(open_session(export("b.xml"))) == openvino.Type.f32
+    assert precision_of(open_session(export("c.xml", precision="int8"))) == own_choice
+    asked = open_session(export("d.xml", precision="fp16"), precision="fp32")
+    assert precision_of(asked) == openvino.Type.f32
+
+
+@each_file
+def test_threads_are_set_and_checked(export, noise, name, engine):
+    session = open_session(export(name), engine=engine, threads=1)
+    if engine == "openvino":
+        model = session._request.get_compiled_model()
+        assert model.get_property("INFERENCE_NUM_THREADS") == 1
+    else:
+        assert session._session.get_session_options().intra_op_num_threads == 1
+    assert session.run(noise(16, 24)[None]).shape == (1, 3, 2, 3)
+    with pytest.raises(ValueError, match="at least 1, not 0"):
+        open_session(export(name), engine=engine, threads=0)
+
+
+@each_file
+def test_results_belong_to_the_caller(export, noise, name, engine):
+    session = open_session(export(name), engine=engine)
+    first = session.run(noise(16, 24)[None])
+    kept = first.copy()
+    session.run(255 - noise(16, 24)[None])
+    np.testing.assert_array_equal(first, kept)
+    assert re.fullmatch(r"float32", str(first.dtype))
