@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from environment import describe_environment
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
@@ -33,6 +32,7 @@ from eseg.data.folder import Folder
 from eseg.data.loaders import LoaderConfig, make_train_loader
 from eseg.data.reading import read_image
 from eseg.data.transforms import AugmentConfig, augment
+from eseg.deploy.environment import describe_environment
 
 OUTPUT = Path("benchmarks/results/loading_throughput.json")
 TRAINING = Path("benchmarks/results/training_throughput.json")

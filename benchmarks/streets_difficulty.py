@@ -18,13 +18,13 @@ import time
 from pathlib import Path
 
 import numpy as np
-from environment import describe_environment
 from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import confusion_matrix
 
 from eseg.data.dataset import IGNORE_INDEX
 from eseg.data.streets import CLASSES, Streets, StreetsConfig
+from eseg.deploy.environment import describe_environment
 
 PATCH = 15
 FOREST_LIMIT = 0.40

@@ -77,6 +77,20 @@ def results() -> str:
                 f"{far:.3f} / {near:.3f} mIoU",
                 levels,
             )
+    if speed := load("inference_speed"):
+        plain, *others = speed["subjects"]
+        add(
+            f"Lite-S at 1024x2048, image to labels: {plain['name']}, {speed['threads']} threads",
+            f"{plain['whole_ms']['median']:.0f} ms",
+            speed,
+        )
+        for subject in others:
+            add(
+                f"the same: {subject['engine']}, {subject['precision']}"
+                + (", labels inside" if subject["outputs"] == "labels" else ", our labels stage"),
+                f"{subject['ratio']:.2f} of that",
+                speed,
+            )
     if training := load("training_throughput"):
         for preset, measured in training["results"].items():
             add(

@@ -15,10 +15,9 @@ import json
 import statistics
 from pathlib import Path
 
-from environment import describe_environment
-
 from eseg.checkpoint import load_checkpoint
 from eseg.config import load_config
+from eseg.deploy.environment import describe_environment
 from eseg.training.loggers import read_log
 from eseg.training.trainer import TrainResult, train
 

@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from environment import describe_environment
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
 from eseg.config import STREETS, RunConfig, open_split, parse_config
 from eseg.data.loaders import TrainBatch, automatic_workers, make_train_loader
+from eseg.deploy.environment import describe_environment
 from eseg.devices import autocast_dtype, choose_device
 from eseg.models import create_model
 from eseg.training.distributed import Processes

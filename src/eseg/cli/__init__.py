@@ -7,7 +7,7 @@ import sys
 import typer
 
 from eseg import __version__
-from eseg.cli import deploy, inference, training
+from eseg.cli import benchmark, deploy, inference, self_training, training, verify
 from eseg.cli.options import spell_out_scales
 
 app = typer.Typer(
@@ -18,7 +18,14 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-for group in (training.app, inference.app, deploy.app):
+for group in (
+    training.app,
+    self_training.app,
+    inference.app,
+    deploy.app,
+    verify.app,
+    benchmark.app,
+):
     app.add_typer(group)
 
 

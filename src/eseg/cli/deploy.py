@@ -1,14 +1,20 @@
-"""Verbs that measure and hand over networks: models."""
+"""Verbs that measure and hand over networks: models, export."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
-from eseg.cli.options import Json, parse_size
-from eseg.cli.screen import clear_errors, console
+from eseg.cli.options import CheckpointFile, Json, parse_size
+from eseg.cli.screen import clear_errors, console, progress_bar
+from eseg.cli.verify import compare
+
+if TYPE_CHECKING:
+    from eseg.checkpoint import Checkpoint
+    from eseg.config import DataConfig
 
 app = typer.Typer()
 
@@ -39,3 +45,159 @@ def models(
             typer.echo(json.dumps({"size": pixels, "models": rows}, indent=2))
             return
         console.print(profile_table(profiles, pixels))
+
+
+@app.command()
+def export(
+    checkpoint: CheckpointFile,
+    format: Annotated[  # noqa: A002 - the option's name
+        str,
+        typer.Option(
+            help="onnx (ONNX Runtime, TensorRT), openvino, or pt2 (AOTInductor: machine code for "
+            "this torch and this kind of processor).",
+            metavar="NAME",
+        ),
+    ] = "onnx",
+    output: Annotated[
+        Path | None,
+        typer.Option(help="File to write; by default beside the checkpoint, named after both."),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(help="The one image size to take, for speed.", metavar="HEIGHTxWIDTH"),
+    ] = None,
+    dynamic: Annotated[
+        bool, typer.Option("--dynamic", help="Take images of every size, which is the default.")
+    ] = False,
+    outputs: Annotated[
+        str,
+        typer.Option(
+            help="logits (small scores: labels are made of them fastest outside the graph) or "
+            "labels (of the image's size, within the graph).",
+            metavar="NAME",
+        ),
+    ] = "logits",
+    half: Annotated[
+        bool, typer.Option("--half", help="16-bit floats, for devices that compute in them.")
+    ] = False,
+    device: Annotated[
+        str, typer.Option(help="What a pt2 is compiled for: cpu or cuda.", metavar="NAME")
+    ] = "cpu",
+    int8: Annotated[
+        bool, typer.Option("--int8", help="8-bit integers; needs --calibrate. Not for pt2.")
+    ] = False,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            help="Data set YAML for --int8: calibrated on its train split, measured on val.",
+            metavar="DATASET",
+        ),
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="Where the data lies, instead of the YAML's root.")
+    ] = None,
+    images: Annotated[
+        int, typer.Option(min=1, help="Images to calibrate on at most.", metavar="COUNT")
+    ] = 100,
+    max_drop: Annotated[
+        float,
+        typer.Option(help="Points of mIoU that --int8 may lose; beyond, no file is written."),
+    ] = 0.3,
+    verify: Annotated[
+        Path | None,
+        typer.Option(
+            help="Data set YAML: compare the file with the checkpoint on its val split, as "
+            "eseg verify does.",
+            metavar="DATASET",
+        ),
+    ] = None,
+) -> None:
+    """Write a checkpoint as one file that other programs run.
+
+    It takes a uint8 RGB image, (1, height, width, 3), and normalises it; names and colours of the
+    classes are inside. It runs where there is no torch: see eseg.runtime.
+    """
+    with clear_errors():
+        from eseg.checkpoint import load_checkpoint
+        from eseg.config import ConfigError
+        from eseg.deploy.export import Format, default_output, export_checkpoint
+        from eseg.deploy.quantise import Int8Format, export_int8
+        from eseg.devices import choose_device
+        from eseg.runtime.metadata import Outputs
+
+        if size is not None and dynamic:
+            raise ConfigError("--size is for one size and --dynamic for every size; keep one")
+        if int8 and (half or calibrate is None):
+            raise ConfigError(
+                "--int8 and --half are two precisions; keep one"
+                if half
+                else "--int8 needs images to calibrate on: --calibrate DATASET.yaml"
+            )
+        if calibrate is not None and not int8:
+            raise ConfigError("--calibrate is for --int8; add it")
+        target = choose_device(device)
+        if target.type != "cpu" and format != "pt2":
+            raise ConfigError("--device is for --format pt2; other files run on any device")
+        pixels = None if size is None else parse_size(size)
+        kind = cast("Outputs", _one_of("--outputs", outputs, Outputs))
+        precision = "int8" if int8 else "fp16" if half else "fp32"
+        form = cast("Format", _one_of("--format", format, Int8Format if int8 else Format))
+        path = output or default_output(
+            checkpoint, format=form, size=pixels, outputs=kind, precision=precision
+        )
+        loaded = load_checkpoint(checkpoint)
+        if calibrate is None:
+            with console.status("exporting"):
+                written = export_checkpoint(
+                    loaded,
+                    path,
+                    format=form,
+                    size=pixels,
+                    outputs=kind,
+                    precision="fp16" if half else "fp32",
+                    device=target,
+                )
+        else:
+            with progress_bar(err=True) as progress:
+                result = export_int8(
+                    loaded,
+                    path,
+                    format=cast("Int8Format", form),
+                    data=_data_of(calibrate, root, loaded),
+                    size=pixels,
+                    outputs=kind,
+                    images=images,
+                    max_drop=max_drop,
+                    track=progress.track,
+                )
+            written = result.path
+            console.print(
+                f"mIoU {100 * result.miou_fp32:.2f} in 32-bit floats, {100 * result.miou:.2f} in "
+                f"8 bits ({result.measured_on} images; calibrated on {result.calibrated_on} others)"
+            )
+        files = [written, *([written.with_suffix(".bin")] if form == "openvino" else [])]
+        megabytes = sum(file.stat().st_size for file in files) / 1e6
+        console.print(
+            f"{path} ({megabytes:.1f} MB)\nnext: eseg predict {path} IMAGES... --output FOLDER",
+            highlight=False,
+            soft_wrap=True,
+        )
+        if verify is not None:
+            compare(written, loaded, _data_of(verify, root, loaded), max_drop=max_drop)
+
+
+def _one_of(option: str, word: str, choices: object) -> str:
+    """The word, if it is one of a `Literal`; raises `ConfigError` otherwise."""
+    from eseg.config import ConfigError
+
+    if word not in get_args(choices):
+        raise ConfigError(f"{option} {word!r} is none of {', '.join(get_args(choices))}")
+    return word
+
+
+def _data_of(dataset: Path, root: Path | None, checkpoint: Checkpoint) -> DataConfig:
+    """A data set as a run knows it; streets are those that the checkpoint was trained on."""
+    from eseg.config import DataConfig, parse_streets_config
+
+    streets = parse_streets_config(checkpoint.run.get("data", {}).get("streets", {}))
+    return DataConfig(dataset=dataset, root=root, streets=streets)

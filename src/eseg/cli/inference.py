@@ -69,7 +69,13 @@ def evaluate(
 
 @app.command()
 def predict(
-    checkpoint: CheckpointFile,
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(
+            help="A checkpoint (best.pt in a run's folder), or what `eseg export` wrote.",
+            metavar="CHECKPOINT_OR_EXPORT",
+        ),
+    ],
     images: Annotated[
         list[Path], typer.Argument(help="Image files, or folders of them.", metavar="IMAGES...")
     ],
@@ -78,6 +84,14 @@ def predict(
     flip: Flip = False,
     device: Device = None,
     precision: Precision = "auto",
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help="torch or compile for checkpoints; onnxruntime, openvino or aotinductor for "
+            "exported files; by default what fits the file.",
+            metavar="NAME",
+        ),
+    ] = None,
 ) -> None:
     """Label images at their own size: palette PNGs of class ids, and overlays above a legend.
 
@@ -93,9 +107,9 @@ def predict(
             checkpoint,
             device=device,
             precision=choose_precision(precision),
+            engine=engine,
             scales=scales or (1.0,),
             flip=flip,
-            with_confidence=False,
         )
         with progress_bar() as progress:
             outcomes = list(

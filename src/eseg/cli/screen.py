@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 import typer
 from rich.console import Console
@@ -11,6 +14,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 console = Console()
+
+_HEAD_START = 3
+"""Seconds that the first process on a machine has to fail: then torchrun ends the others."""
 
 
 @contextmanager
@@ -21,25 +27,39 @@ def clear_errors() -> Iterator[None]:
     from eseg.checkpoint import CheckpointError
     from eseg.config import ConfigError
     from eseg.data.dataset import DataError
+    from eseg.deploy.errors import ExportError
+    from eseg.deploy.processes import ProcessError
+    from eseg.deploy.stages import BenchmarkError
     from eseg.devices import DeviceError
     from eseg.models import BackboneError
+    from eseg.runtime.images import ImageError
+    from eseg.runtime.metadata import RuntimeFileError
+    from eseg.runtime.sessions import EngineError
     from eseg.training.step import TrainingError
 
     expected = (CheckpointError, ConfigError, DataError, DeviceError, BackboneError, TrainingError)
+    expected += (BenchmarkError, EngineError, ExportError, ImageError, ProcessError)
+    expected += (RuntimeFileError,)
     try:
         yield
     except expected as error:
-        complain(str(error))
-        raise typer.Exit(2) from None
+        _fail(str(error), 2)
     except torch.OutOfMemoryError as error:
-        complain(
+        _fail(
             "the device is out of memory; lower train.batch_size, raise train.accumulate, or take "
-            f"smaller crops or images ({str(error).splitlines()[0]})"
+            f"smaller crops or images ({str(error).splitlines()[0]})",
+            2,
         )
-        raise typer.Exit(2) from None
     except KeyboardInterrupt:
-        complain("interrupted")
-        raise typer.Exit(130) from None
+        _fail("interrupted", 130)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    """Print an error and exit; of several processes with the same error, only the first prints."""
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        time.sleep(_HEAD_START)
+    complain(message)
+    raise typer.Exit(code) from None
 
 
 def complain(message: str) -> None:

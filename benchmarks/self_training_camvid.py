@@ -1,0 +1,116 @@
+"""What self-training brings on CamVid with an eighth of its train labels.
+
+    python benchmarks/self_training_camvid.py CAMVID
+
+For every seed: a teacher, its pseudo-labels, a student, and a control that learns from the labelled
+images alone, in as many steps as the student. The runs lie in runs/self_training_camvid; broken off
+and started again, the script goes on where it was, and what has been measured so far is in
+benchmarks/results/self_training_camvid.json. `section.key=value` changes all runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+from camvid_eighth import LABELLED, UNLABELLED, lay_out
+
+from eseg.checkpoint import load_checkpoint
+from eseg.config import RunConfig, load_config
+from eseg.deploy.environment import describe_environment
+from eseg.inference.pseudo_label import PseudoLabelConfig
+from eseg.training.self_training import SelfTraining, self_train
+from eseg.training.trainer import train
+
+TEACHER = Path("configs/self_training/camvid_eighth.yaml")
+STUDENT = Path("configs/self_training/camvid_eighth_student.yaml")
+RESULT = Path("benchmarks/results/self_training_camvid.json")
+NETWORKS = ("teacher", "student", "control")
+
+
+def train_control(student: RunConfig, folder: Path, device: str | None) -> None:
+    """Train as the student is trained, but from the labelled images alone."""
+    if (folder / "scores.json").exists():
+        return
+    config = dataclasses.replace(student, data=dataclasses.replace(student.data, pseudo=None))
+    train(config, folder, device=device, resume=folder.exists())
+
+
+def summarise(seed_folder: Path) -> dict[str, Any]:
+    """What one seed came to."""
+    report = json.loads((seed_folder / "self_training" / "report.json").read_text())
+    done = report["rounds"][0]
+    control = load_checkpoint(seed_folder / "control" / "best.pt")
+    scores = {"teacher": report["teacher"], "student": done["student"], "control": control.scores}
+    return {
+        "miou": {name: round(scores[name]["miou"], 4) for name in NETWORKS},
+        "iou": {
+            name: dict(zip(report["classes"], rounded(scores[name]["iou"]), strict=True))
+            for name in NETWORKS
+        },
+        "pseudo_labels": {
+            "images": done["pseudo_labels"]["images"],
+            "images_per_second": done["pseudo_labels"]["images_per_second"],
+            "kept_fraction": round(done["pseudo_labels"]["kept_fraction"], 4),
+        },
+    }
+
+
+def rounded(values: list[float | None]) -> list[float | None]:
+    """To four digits."""
+    return [None if value is None else round(value, 4) for value in values]
+
+
+def main() -> None:
+    """Train everything and write the result after every seed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("camvid", type=Path, help="folder with images/ and labels/")
+    parser.add_argument("overrides", nargs="*", metavar="section.key=value")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--student-from", help="as `eseg self-train` has it; default: scratch")
+    parser.add_argument("--folder", type=Path, default=Path("runs/self_training_camvid"))
+    parser.add_argument("--output", type=Path, default=RESULT)
+    parser.add_argument("--device")
+    options = parser.parse_args()
+
+    data = options.folder / "camvid_eighth"
+    lay_out(options.camvid, data)
+    result: dict[str, Any] = {
+        "labelled_images": len(LABELLED.read_text().split()),
+        "unlabelled_images": len(UNLABELLED.read_text().split()),
+        "overrides": options.overrides,
+        "student_from": options.student_from,
+        "seeds": {},
+        "environment": describe_environment(("eseg", "torch", "timm", "numpy", "pillow")),
+    }
+    for seed in options.seeds:
+        overrides = [*options.overrides, f"data.root={data}", f"seed={seed}"]
+        plan = SelfTraining(
+            teacher=load_config(TEACHER, overrides),
+            student=load_config(STUDENT, overrides),
+            unlabelled=data / "unlabelled",
+            labels=PseudoLabelConfig(),
+            student_from=options.student_from,
+        )
+        folder = options.folder / f"seed{seed}"
+        self_train(plan, folder / "self_training", device=options.device)
+        train_control(plan.student, folder / "control", options.device)
+
+        result["steps"] = {"teacher": plan.teacher.train.steps, "student": plan.student.train.steps}
+        result["steps"]["control"] = plan.student.train.steps
+        result["seeds"][seed] = summarise(folder)
+        measured = [entry["miou"] for entry in result["seeds"].values()]
+        result["mean_miou"] = {
+            name: round(statistics.mean(miou[name] for miou in measured), 4) for name in NETWORKS
+        }
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(json.dumps(result, indent=2) + "\n")
+        print(f"{options.output}: mIoU {result['mean_miou']} over seeds {list(result['seeds'])}")
+
+
+if __name__ == "__main__":
+    main()

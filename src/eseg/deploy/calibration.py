@@ -1,0 +1,39 @@
+"""The images that the ranges of 8-bit numbers are taken from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from eseg.data.dataset import SegmentationDataset
+from eseg.deploy.accuracy import Track
+
+
+class CalibrationImages:
+    """Images spread evenly over a split, read anew each time they are gone through.
+
+    Args:
+        dataset: The split.
+        limit: How many images at most.
+        track: Wraps the numbers of the images to show progress.
+    """
+
+    def __init__(
+        self, dataset: SegmentationDataset, limit: int, track: Track | None = None
+    ) -> None:
+        self.dataset = dataset
+        count = min(limit, len(dataset))
+        self.indices = [place * len(dataset) // count for place in range(count)]
+        self.track = track
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Yield uint8 RGB (1, height, width, 3); raises `DataError` where one cannot be read."""
+        indices: Iterable[int] = self.indices
+        if self.track is not None:
+            indices = self.track(indices, description="calibrating")
+        for index in indices:
+            yield np.ascontiguousarray(self.dataset[index].image)[None]

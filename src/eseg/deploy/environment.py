@@ -1,0 +1,85 @@
+"""What every measurement says about the machine and the versions that it was taken with."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def describe_environment(
+    packages: Iterable[str] = ("eseg", "numpy", "torch"),
+) -> dict[str, str | int | None]:
+    """Hardware, commit and versions.
+
+    Args:
+        packages: Names of the distributions whose versions matter.
+
+    Returns:
+        CPU model, cores that this process may use, GPU name (None without one), commit (with
+        `-dirty` where tracked files differ from it, None outside a checkout of eseg), Python and
+        packages (None for those that are not installed).
+    """
+    return {
+        "cpu": _cpu_model(),
+        "cores": len(_usable_processors()),
+        "gpu": _gpu_model(),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        **{name: _version(name) for name in packages},
+    }
+
+
+def physical_cores() -> int:
+    """Cores that this process may use; two hardware threads of one core count once."""
+    siblings = set()
+    for processor in _usable_processors():
+        path = Path(f"/sys/devices/system/cpu/cpu{processor}/topology/thread_siblings_list")
+        siblings.add(path.read_text() if path.exists() else str(processor))
+    return len(siblings)
+
+
+def _usable_processors() -> set[int]:
+    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
+    return affinity(0) if affinity else set(range(os.cpu_count() or 1))
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu_model() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _gpu_model() -> str | None:
+    import torch  # slow to import, and not every measurement needs it otherwise
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
+def _commit() -> str | None:
+    file = Path(__file__).resolve()
+
+    def git(*arguments: str) -> str:
+        command = ("git", "-C", str(file.parent), *arguments)
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        # An installed copy may lie within somebody else's repository, which does not know it.
+        git("ls-files", "--error-unmatch", file.name)
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,52 @@
+"""8-bit integers for OpenVINO, by NNCF."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+from contextlib import redirect_stdout
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+from eseg.deploy.calibration import CalibrationImages
+from eseg.deploy.errors import extra_missing
+from eseg.deploy.quiet import quiet
+
+if TYPE_CHECKING:
+    import openvino
+
+
+def quantise_openvino(model: openvino.Model, images: CalibrationImages) -> openvino.Model:
+    """A copy of a model whose convolutions compute in 8 bits.
+
+    Args:
+        model: A model for images of every size.
+        images: The ranges of the maps are taken from them.
+
+    Raises:
+        DataError: An image cannot be read.
+        ExportError: NNCF is not installed.
+    """
+    nncf = _import_nncf()
+    with redirect_stdout(io.StringIO()):  # it draws bars of its own over ours
+        return nncf.quantize(
+            model,
+            nncf.Dataset(images),
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(images),
+        )
+
+
+def _import_nncf() -> Any:
+    """NNCF, kept from reporting its use to its makers."""
+    try:
+        with (
+            patch.dict(os.environ, {"NNCF_CI": "1", "CI": "true"}),
+            quiet("torch.utils.cpp_extension"),
+        ):
+            import nncf
+    except ImportError as error:
+        raise extra_missing("openvino", "onnx,openvino", error) from None
+    nncf.set_log_level(logging.ERROR)
+    return nncf

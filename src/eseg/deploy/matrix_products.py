@@ -1,0 +1,74 @@
+"""The highest rate at which this machine multiplies matrices, to measure networks against."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+
+SIDES = (512, 1024, 2048, 4096)
+
+_LONGEST_SECONDS = 0.2
+"""Products that would take longer are not tried: smaller ones are large enough then."""
+
+
+class MatrixProducts:
+    """Products of square fp32 matrices on the CPU, by the best library and size that was found.
+
+    Args:
+        threads: Threads to compute with.
+        sides: Sides of the matrices to try, each twice the one before.
+    """
+
+    def __init__(self, threads: int, sides: tuple[int, ...] = SIDES) -> None:
+        torch.set_num_threads(threads)
+        libraries = {"BLAS": _blas_product}
+        if torch.backends.mkldnn.is_available():
+            libraries["oneDNN"] = _onednn_product
+        tried: list[tuple[float, str, int, Callable[[], object]]] = []
+        for library, prepare in libraries.items():
+            for side in sides:
+                multiply = prepare(side)
+                multiply()  # warms up
+                seconds = min(_seconds(multiply) for _ in range(3))
+                tried.append((_rate(side, seconds), library, side, multiply))
+                if 8 * seconds > _LONGEST_SECONDS:
+                    break
+        _, self._library, self._side, self._multiply = max(tried, key=lambda one: one[0])
+
+    def about(self) -> dict[str, str | int]:
+        """The library and the side of the matrices that were fastest."""
+        return {"library": self._library, "side": self._side}
+
+    def turn(self, _: int) -> float:
+        """The rate of one product in GFLOP/s; another goes ahead untimed."""
+        self._multiply()
+        return _rate(self._side, _seconds(self._multiply))
+
+
+def _blas_product(side: int) -> Callable[[], object]:
+    left, right, out = (torch.rand(side, side) for _ in range(3))
+    return lambda: torch.mm(left, right, out=out)
+
+
+def _onednn_product(side: int) -> Callable[[], object]:
+    """By the library of torch's convolutions, which may be far faster than that of `torch.mm`."""
+    left, right = (torch.rand(side, side).to_mkldnn() for _ in range(2))
+
+    @torch.inference_mode()
+    def multiply() -> object:
+        return F.linear(left, right)
+
+    return multiply
+
+
+def _rate(side: int, seconds: float) -> float:
+    return 2 * side**3 / seconds / 1e9
+
+
+def _seconds(multiply: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    multiply()
+    return time.perf_counter() - start

@@ -1,0 +1,80 @@
+"""Turns in shuffled rounds, and what many times have in common."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+UNSTEADY = 0.25
+"""Spread, (p95 - p5) / median, above which times are not to be trusted to a few per cent."""
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Times:
+    """What many times of the same thing have in common, in milliseconds.
+
+    Attributes:
+        median: Half of them are shorter.
+        p5: 5 % of them are shorter.
+        p95: 95 % of them are shorter.
+    """
+
+    median: float
+    p5: float
+    p95: float
+
+    @classmethod
+    def of(cls, seconds: Sequence[float]) -> Times:
+        """Of at least one time in seconds; percentiles between two times are interpolated."""
+        low, middle, high = np.percentile(np.asarray(seconds) * 1000, (5, 50, 95))
+        return cls(float(middle), float(low), float(high))
+
+    @property
+    def spread(self) -> float:
+        """How far p5 and p95 lie apart, as a share of the median."""
+        return (self.p95 - self.p5) / self.median
+
+    def to_dict(self) -> dict[str, float]:
+        """For JSON; milliseconds."""
+        return {name: round(getattr(self, name), 4) for name in ("median", "p5", "p95")}
+
+
+def take_turns(
+    turns: Mapping[str, Callable[[int], Result]],
+    rounds: int,
+    *,
+    seed: int = 0,
+    track: Callable[[Iterable[int]], Iterable[int]] = iter,
+) -> dict[str, list[Result]]:
+    """Let everybody take one turn per round, in a new order every round.
+
+    Whatever slows the machine down for a while then slows all of them down alike.
+
+    Args:
+        turns: What to do in a turn, by name; it is given the number of the round.
+        rounds: How many there are.
+        seed: Of the order.
+        track: Wraps the numbers of the rounds, to show progress.
+
+    Returns:
+        The results by name, in the order of the rounds.
+    """
+    shuffle = random.Random(seed).shuffle
+    results: dict[str, list[Result]] = {name: [] for name in turns}
+    for number in track(range(rounds)):
+        order = list(turns)
+        shuffle(order)
+        for name in order:
+            results[name].append(turns[name](number))
+    return results
+
+
+def ratio(seconds: Sequence[float], reference: Sequence[float]) -> float:
+    """How many times as long something takes as something else: the median over common rounds."""
+    return float(np.median(np.divide(seconds, reference)))

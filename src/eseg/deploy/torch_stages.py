@@ -1,0 +1,108 @@
+"""The steps of networks that torch runs: checkpoints, and packages compiled ahead of time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from eseg.checkpoint import load_checkpoint
+from eseg.config import to_plain
+from eseg.data.transforms import to_float
+from eseg.deploy.stages import About, Stages, Step, Subject
+from eseg.devices import autocast_dtype, choose_device, choose_precision
+from eseg.inference.labels import upsample_labels
+from eseg.inference.network import TorchNetwork
+from eseg.inference.package import PackagedNetwork
+
+_NAMES = {None: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
+
+
+def open_checkpoint(subject: Subject) -> Stages:
+    """Load a checkpoint for the engine `torch` or `compile`.
+
+    Raises:
+        CheckpointError, DeviceError: As `eseg.Predictor`.
+    """
+    torch.set_num_threads(subject.threads)
+    checkpoint = load_checkpoint(subject.path)
+    device = choose_device(subject.device)
+    dtype = autocast_dtype(choose_precision(subject.precision), device)
+    network = _CheckpointSteps(
+        checkpoint,
+        device=device,
+        dtype=dtype,
+        compiled=subject.engine == "compile",
+        scales=(1.0,),
+        flip=False,
+        with_confidence=False,
+    )
+    about = About(to_plain(checkpoint.model), None, _NAMES[dtype], "logits")
+    return Stages(about, network.steps, _waiting_for(device))
+
+
+def open_package(subject: Subject) -> Stages:
+    """Load a package of AOTInductor.
+
+    Raises:
+        DeviceError, EngineError, RuntimeFileError: As `eseg.Predictor`.
+    """
+    torch.set_num_threads(subject.threads)
+    precision = None if subject.precision == "auto" else subject.precision
+    network = _PackageSteps(
+        subject.path, device=subject.device, precision=precision, with_confidence=False
+    )
+    info = network.info
+    about = About(info.model, info.size, info.precision, info.outputs)
+    return Stages(about, network.steps, _waiting_for(choose_device(subject.device)))
+
+
+class _CheckpointSteps(TorchNetwork):
+    """What calling the network does, step by step."""
+
+    def steps(self, size: tuple[int, int]) -> dict[str, Step]:
+        """See `Stages.steps`."""
+        if self._compiled:
+            self(np.zeros((1, *size, 3), np.uint8))  # compiles, or says why it cannot
+
+        @torch.inference_mode()
+        def preprocess(image: np.ndarray) -> Tensor:
+            return to_float(torch.from_numpy(image[None]).to(self._device).permute(0, 3, 1, 2))
+
+        @torch.inference_mode()
+        def network(image: Tensor) -> Tensor:
+            with torch.autocast(
+                self._device.type, dtype=self._dtype, enabled=self._dtype is not None
+            ):
+                return self._model.logits(image)
+
+        return {
+            "preprocess": preprocess,
+            "network": network,
+            "labels": lambda logits: upsample_labels(logits, size)[0].cpu().numpy(),
+        }
+
+
+class _PackageSteps(PackagedNetwork):
+    """What calling the package does, step by step."""
+
+    def steps(self, size: tuple[int, int]) -> dict[str, Step]:
+        """See `Stages.steps`."""
+
+        @torch.inference_mode()
+        def network(image: np.ndarray) -> Tensor:
+            return self._network(torch.from_numpy(image[None]).to(self._device))
+
+        if self.info.outputs == "labels":
+            return {"network": lambda image: network(image)[0].cpu().numpy()}
+        return {
+            "network": network,
+            "labels": lambda logits: upsample_labels(logits, size)[0].cpu().numpy(),
+        }
+
+
+def _waiting_for(device: torch.device) -> Callable[[], None] | None:
+    """What `Stages.wait` is on a device."""
+    return None if device.type == "cpu" else torch.accelerator.synchronize
