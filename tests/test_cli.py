@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from eseg.checkpoint import load_checkpoint, save_checkpoint
 from eseg.cli import app, spell_out_scales
 from eseg.config import to_plain
+from eseg.deploy.export import export_checkpoint
 from eseg.inference.labelling import averaged_probs
 
 runner = CliRunner()
@@ -151,6 +152,36 @@ def test_predict_labels_what_it_can_and_fails_at_the_end(checkpoint, tmp_path):
     assert bad.exit_code == 1
     assert "broken.png" in bad.output.replace("\n", "")
     assert "3 of 4 images" in bad.output
+
+
+def test_predict_takes_exported_files_and_their_engines(checkpoint, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name, size in {"a.png": (64, 48), "b.png": (20, 30)}.items():
+        Image.new("RGB", size).save(tmp_path / "in" / name)
+    network = export_checkpoint(checkpoint, tmp_path / "a.onnx", format="onnx", size=(48, 64))
+    out = ["--output", tmp_path / "out"]
+
+    for engine in ("onnxruntime", "openvino"):
+        result = call("predict", network, tmp_path / "in" / "a.png", *out, "--engine", engine)
+        assert result.exit_code == 0, result.output
+        with Image.open(tmp_path / "out" / "labels" / "a.png") as labels:
+            assert labels.size == (64, 48)
+
+    other_size = call("predict", network, tmp_path / "in", *out)
+    assert other_size.exit_code == 1
+    message = other_size.output.replace("\n", "")
+    assert "b.png: the image has 30x20 pixels" in message
+    assert "1 of 2 images" in message
+
+    for words, part in [
+        ((checkpoint, "--engine", "openvino"), "export it first: eseg export"),
+        ((network, "--engine", "torch"), "does not run .onnx files"),
+        ((network, "--engine", "abacus"), "no engine 'abacus'"),
+        ((network, "--flip"), "need the checkpoint"),
+    ]:
+        result = call("predict", *words, tmp_path / "in", *out)
+        assert result.exit_code == 2
+        assert part in result.output.replace("\n", "")
 
 
 def test_predict_refuses_what_is_not_there(checkpoint, tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import zipfile
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from eseg.atomic import replacing
 from eseg.config import parse_model_config, to_plain
 from eseg.data.dataset import ClassTable
 from eseg.models import ESeg, ModelConfig, create_model
@@ -64,10 +64,15 @@ class Checkpoint:
         return model.to(device).eval()
 
 
-def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
+def save_checkpoint(checkpoint: Checkpoint, path: Path, *, previous: Path | None = None) -> None:
     """Write a checkpoint so that the file is whole or not there, even if the power fails.
 
     It is written under another name, flushed to the disk and then renamed.
+
+    Args:
+        checkpoint: What to write.
+        path: Where.
+        previous: What the file that was there before is called from now on; otherwise it is lost.
 
     Raises:
         CheckpointError: The folder cannot be written or the disk is full; the file that was there
@@ -87,21 +92,15 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         "scores": checkpoint.scores,
         "training": checkpoint.training,
     }
-    # Not a `tempfile`, which only its owner may read: colleagues want to use the weights.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with temporary.open("wb") as file:
+        with replacing(path, previous=previous) as temporary, temporary.open("wb") as file:
             torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except (OSError, RuntimeError) as error:  # torch's zip writer makes a full disk the latter
+    except (OSError, RuntimeError) as error:
+        # torch's zip writer makes a RuntimeError of its own out of what befell the file.
+        reason = error.__context__ if isinstance(error.__context__, OSError) else error
         raise CheckpointError(
-            f"{path}: cannot be written ({error}); make room or choose another --output"
+            f"{path}: cannot be written ({reason}); make room or choose another --output"
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)  # there only if something went wrong
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
@@ -143,9 +142,12 @@ def _unpickled(path: Path) -> Any:
     if not os.access(path, os.R_OK):
         raise CheckpointError(f"{path}: no permission to read it")
     try:
-        # Without an archive torch would try its format of old, which eseg never wrote.
-        if not zipfile.is_zipfile(path):
-            raise ValueError("not an archive")
+        # Without an archive torch would try its format of old, which eseg never wrote; and it does
+        # not compare the archive's checksums, so that a flipped bit would become a wrong weight.
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise ValueError(f"wrong checksum of {damaged}")
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # broken bytes can raise anything within torch
         raise CheckpointError(

@@ -39,7 +39,7 @@ def run_quickstart(output: Path, device: str | None, console: Console) -> float:
     for index in range(SCENES):
         scene = scenes[index]
         Image.fromarray(scene.image).save(folder / f"{Path(scene.name).name}.png")
-    predict = Predictor(result.checkpoint, device=device, with_confidence=False)
+    predict = Predictor(result.checkpoint, device=device)
     for outcome in predict_files(
         predict, list_images([folder], output / "predictions"), output / "predictions"
     ):

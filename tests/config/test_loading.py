@@ -248,6 +248,24 @@ def test_paths_are_relative_to_their_file_and_in_overrides_to_the_working_folder
     assert load_config("config.yaml") == config
 
 
+def test_the_checkpoint_to_start_from_is_a_path_like_the_others(tmp_path, monkeypatch):
+    dataset_file(tmp_path)
+    path = run_file(tmp_path, data={"dataset": "yard.yaml"}, init={"checkpoint": "runs/best.pt"})
+    assert load_config(path).init.checkpoint == tmp_path / "runs/best.pt"
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    overridden = load_config(path, ["init.checkpoint=other.pt"])
+    assert overridden.init.checkpoint == tmp_path / "elsewhere/other.pt"
+
+
+def test_weights_come_from_one_place(tmp_path):
+    dataset_file(tmp_path)
+    both = {"checkpoint": "best.pt", "pretrained_backbone": True}
+    path = run_file(tmp_path, data={"dataset": "yard.yaml"}, init=both)
+    with pytest.raises(ConfigError, match="init: pretrained_backbone and checkpoint both"):
+        load_config(path)
+
+
 def test_streets_is_a_name_and_not_a_path(tmp_path):
     path = run_file(tmp_path)
     assert load_config(path, ["data.dataset=streets"]).data.dataset == Path("streets")

@@ -14,6 +14,7 @@ from eseg.data.folder import ClassConfig, Folder, FolderConfig
 from eseg.data.listing import SplitConfig
 from eseg.data.loaders import (
     LoaderConfig,
+    PseudoLabelled,
     TrainDataset,
     automatic_workers,
     make_eval_loader,
@@ -116,11 +117,11 @@ def test_the_streams_of_orders_and_crops_are_apart(monkeypatch):
     generator = np.random.default_rng
     monkeypatch.setattr(np.random, "default_rng", record)
     sampling._epoch_order.cache_clear()
-    for epoch in range(4):
-        sampling._epoch_order(5, 2, epoch)
+    for epoch, source in itertools.product(range(4), range(2)):
+        sampling._epoch_order(5, 2, epoch, source)
         for index in range(5):
-            TrainDataset(Flat(5), CROP, seed=2)[epoch, index]
-    assert len(seeds) == len(set(seeds)) == 4 + 20
+            TrainDataset(Flat(5), CROP, 2, source)[epoch, index]
+    assert len(seeds) == len(set(seeds)) == 2 * (4 + 20)
 
 
 @pytest.mark.parametrize("config", [IN_PROCESS, TWO_WORKERS])
@@ -171,6 +172,55 @@ def test_a_broken_file_is_one_clear_error(tmp_path, folder, config):
     assert str(training.value) == str(evaluation.value) == str(direct.value)
     assert str(broken) in str(direct.value)
     assert "\n" not in str(direct.value)
+
+
+@pytest.mark.parametrize(("fraction", "count"), [(0.5, 3), (1 / 3, 2)])
+def test_every_batch_has_its_share_of_pseudo_labels(folder, fraction, count):
+    pseudo = PseudoLabelled(Flat(90), fraction)
+    mixed = batches(12, folder, batch_size=6, pseudo=pseudo)
+    for batch in mixed:
+        # Flat images hold their index and padding, noise holds nearly all values.
+        values = [len(image.unique()) for image in batch.image]
+        assert [value > 10 for value in values] == [True] * (6 - count) + [False] * count
+    alone = batches(12, folder, batch_size=6 - count)
+    for batch, expected in zip(mixed, alone, strict=True):
+        assert torch.equal(batch.image[: 6 - count], expected.image)
+        assert torch.equal(batch.mask[: 6 - count], expected.mask)
+
+
+def test_mixed_batches_resume_and_do_not_depend_on_workers(folder):
+    pseudo = PseudoLabelled(folder, 0.25)
+    options = {"batch_size": 4, "pseudo": pseudo}
+    straight = batches(8, folder, **options)
+    assert_equal_batches(batches(3, folder, start_step=5, **options), straight[5:])
+    assert_equal_batches(batches(8, folder, config=TWO_WORKERS, **options), straight)
+    # One data set as both sources: same images, other crops.
+    assert not torch.equal(straight[0].image[3], straight[0].image[0])
+
+
+def test_processes_share_mixed_batches(folder):
+    pseudo = PseudoLabelled(Flat(9), 0.5)
+    for whole, *parts in zip(
+        batches(5, folder, batch_size=8, pseudo=pseudo),
+        *(batches(5, folder, batch_size=4, pseudo=pseudo, rank=rank, world=2) for rank in (0, 1)),
+        strict=True,
+    ):
+        labelled = torch.cat([part.image[:2] for part in parts])
+        second = torch.cat([part.image[2:] for part in parts])
+        assert torch.equal(torch.cat([labelled, second]), whole.image)
+
+
+def test_a_broken_pseudo_label_is_a_clear_error_too(tmp_path, folder):
+    for path in (*folder.image_paths, *folder.mask_paths):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "2_mask.png").write_bytes(b"")
+    pseudo = PseudoLabelled(noise_folder(tmp_path), 0.5)
+    with pytest.raises(DataError, match=r"2_mask\.png: the file is empty"):
+        batches(10, folder, batch_size=2, pseudo=pseudo)
+    with pytest.raises(DataError, match="no whole number of images"):
+        batches(1, folder, batch_size=3, pseudo=pseudo)
+    with pytest.raises(DataError, match="training split is empty"):
+        batches(1, folder, batch_size=2, pseudo=PseudoLabelled(Flat(0), 0.5))
 
 
 def test_empty_splits_and_bad_settings():

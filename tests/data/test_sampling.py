@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from eseg.data.dataset import DataError
-from eseg.data.sampling import TrainSampler
+from eseg.data.sampling import MixedSampler, TrainSampler, split_batch
 
 LENGTH = 7
 
@@ -54,3 +54,65 @@ def test_bad_settings():
     for seed in (-1, 2**32):
         with pytest.raises(ValueError, match=rf"seed: lies in \[0, 2\*\*32\), not {seed}"):
             TrainSampler(3, batch_size=1, seed=seed)
+
+
+def mixed(parts=(2, 2), lengths=(LENGTH, LENGTH), seed=3, **options):
+    """Batches of a labelled set and pseudo-labels."""
+    pairs = enumerate(zip(lengths, parts, strict=True))
+    return MixedSampler(
+        tuple(TrainSampler(n, part, seed, source=s, **options) for s, (n, part) in pairs)
+    )
+
+
+def of_source(batches, source):
+    return [key for batch in batches for s, key in batch if s == source]
+
+
+@pytest.mark.parametrize("parts", [(2, 2), (1, 3), (5, 4)])
+def test_every_batch_has_the_same_parts(parts):
+    for batch in itertools.islice(mixed(parts, (LENGTH, 40)), 30):
+        assert Counter(source for source, _ in batch) == dict(enumerate(parts))
+
+
+def test_each_source_goes_through_its_own_epochs():
+    batches = list(itertools.islice(mixed((3, 3), (LENGTH, 11)), 77))
+    for source, length in enumerate((LENGTH, 11)):
+        keys = of_source(batches, source)
+        for epoch, start in enumerate(range(0, len(keys), length)):
+            order = keys[start : start + length]
+            assert order == [(epoch, index) for _, index in order]
+            assert sorted(index for _, index in order) == list(range(length))
+
+
+def test_sources_of_one_length_have_different_orders():
+    batches = list(itertools.islice(mixed(lengths=(50, 50)), 25))
+    assert of_source(batches, 0) != of_source(batches, 1)
+
+
+def test_the_labelled_set_comes_as_it_does_alone():
+    batches = list(itertools.islice(mixed((2, 2)), 20))
+    assert of_source(batches, 0) == places(40, length=LENGTH, batch_size=2, seed=3)
+
+
+def test_mixed_batches_are_shared_and_resumed_exactly():
+    whole = list(itertools.islice(mixed((4, 2), (LENGTH, 9)), 12))
+    ranks = [
+        itertools.islice(mixed((2, 1), (LENGTH, 9), rank=rank, world=2, start_step=5), 7)
+        for rank in (0, 1)
+    ]
+    for expected, *shares in zip(whole[5:], *ranks, strict=True):
+        assert sorted(itertools.chain.from_iterable(shares)) == sorted(expected)
+
+
+@pytest.mark.parametrize(
+    ("batch", "fraction", "parts"),
+    [(8, 0.5, (4, 4)), (8, 0.25, (6, 2)), (10, 0.3, (7, 3)), (12, 0.333, (8, 4)), (2, 0.5, (1, 1))],
+)
+def test_the_parts_of_a_batch(batch, fraction, parts):
+    assert split_batch(batch, fraction) == parts
+
+
+@pytest.mark.parametrize(("batch", "fraction"), [(3, 0.5), (1, 0.5), (4, 0.3), (4, 0.999)])
+def test_parts_that_are_no_whole_images_are_refused(batch, fraction):
+    with pytest.raises(DataError, match=rf"data.pseudo.fraction: {fraction} of {batch} is no"):
+        split_batch(batch, fraction)

@@ -53,7 +53,8 @@ def test_equal_to_interpolation_and_argmax(toy_model, val_set):
 @torch.no_grad()
 def test_scales_and_flip_take_effect(toy_model, val_set):
     def label(x, _):
-        return averaged_probs(toy_model, x, (0.5, 1.0), True).argmax(1)
+        strips = averaged_probs(toy_model, x, (0.5, 1.0), True)
+        return torch.cat([probs.argmax(1) for _, probs in strips], dim=1)
 
     ours = evaluate(toy_model, images(val_set), device=CPU, scales=(0.5, 1.0), flip=True)
     assert_almost_equal_counts(ours.matrix.numpy(), brute_force(toy_model, val_set, label))

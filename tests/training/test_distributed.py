@@ -1,93 +1,142 @@
-"""Two processes under torchrun, once; and one process, which must notice nothing of it."""
+"""Several processes under torchrun, on one node and two; and one, which must notice nothing."""
 
 import json
 import os
+import socket
 import subprocess
 import sys
+from contextlib import ExitStack, closing
+from types import SimpleNamespace
 
 import pytest
 import torch
 import torch.distributed as dist
+from torch import nn
+from typer.testing import CliRunner
 
 from eseg.checkpoint import load_checkpoint
-from eseg.config import open_split, save_config
-from eseg.data.loaders import make_eval_loader
-from eseg.inference.evaluate import evaluate
-from eseg.metrics import scores
-from eseg.models import create_model
+from eseg.cli import app
+from eseg.config import save_config
+from eseg.devices import DeviceError
+from eseg.models import ModelConfig, create_model
+from eseg.training import distributed
 from eseg.training.distributed import (
     Processes,
-    equalise_state,
+    average_statistics,
+    is_same_everywhere,
     join_processes,
+    local_statistics,
     mean_over_processes,
     share_network,
 )
 from eseg.training.loggers import read_log
 
 CPU = torch.device("cpu")
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
+STEPS, DEATH = 12, 7
 
-SCRIPT = """
-import json, os, sys
+SCRIPT = f"""
+import json, os, signal, sys
 from pathlib import Path
 
-from eseg.config import load_config
-from eseg.training import trainer
-from eseg.training.state import TrainingState
+from eseg.cli import app
+from eseg.training import run_folder
+from eseg.training.step import Stepper
 
-start, states = TrainingState.start, []
-
-
-def remember(*arguments):
-    states.append(start(*arguments))
-    return states[-1]
+folder, output, dies = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "dies"
+rank, step = int(os.environ["RANK"]), Stepper.step
 
 
 def digest(model):
-    return sum(value.double().abs().sum().item() for value in model.parameters())
+    return sum(value.double().abs().sum().item() for value in model.state_dict().values())
 
 
-TrainingState.start = remember
-trainer.write_report = lambda *_: None
-folder = Path(sys.argv[1])
-result = trainer.train(load_config(folder / "config.yaml"), folder / "run", device="cpu")
-report = {"miou": result.last_miou}
-report |= {"trained": digest(states[0].network), "averaged": digest(states[0].average.model)}
-(folder / f"rank{os.environ['RANK']}.json").write_text(json.dumps(report))
+def step_or_die(self, batches):
+    if dies and rank == 1 and self.state.step == {DEATH} and not (folder / "died").exists():
+        (folder / "died").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    result = step(self, batches)
+    if self.state.step == {STEPS}:
+        digests = [digest(self.state.network), digest(self.state.average.model)]
+        (output.parent / f"{{output.name}}{{rank}}.json").write_text(json.dumps(digests))
+    return result
+
+
+Stepper.step = step_or_die
+run_folder.write_report = lambda *_: None
+app(["train", str(folder / "run.yaml"), "--output", str(output), "--resume", "--device", "cpu"])
 """
 
 
-def test_two_processes_train_one_network(toy_config, tmp_path):
-    config = toy_config({"train.steps": 4, "train.accumulate": 2, "train.eval_every": 2})
-    save_config(config, tmp_path / "config.yaml")
-    (tmp_path / "script.py").write_text(SCRIPT)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run(
-        [*launch, str(tmp_path / "script.py"), str(tmp_path)],
-        capture_output=True,
+@pytest.fixture(scope="module")
+def folder(toy_config, tmp_path_factory):
+    """The config of a run, and the script that trains as `eseg train` does."""
+    changes = {"train.steps": STEPS, "train.accumulate": 2, "train.log_every": 5}
+    changes |= {"train.eval_every": 6, "train.checkpoint_every": 2, "augment.brightness": 0.3}
+    folder = tmp_path_factory.mktemp("processes")
+    save_config(toy_config(changes), folder / "run.yaml")
+    (folder / "script.py").write_text(SCRIPT)
+    return folder
+
+
+def start(folder, name, *options, dies=False):
+    script = [folder / "script.py", folder, folder / name, "dies" if dies else "lives"]
+    return subprocess.Popen(
+        [*TORCHRUN, *options, *map(str, script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=200,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "500"},
     )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "2 x cpu" in done.stdout
-    assert done.stdout.count("trained in") == 1
 
-    ranks = [json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1)]
-    assert ranks[0] == ranks[1]
 
-    # What two processes counted together, one counts alone from the file.
-    last = load_checkpoint(tmp_path / "run" / "last.pt")
-    images = make_eval_loader(open_split(config.data, "val"), config=config.loader)
-    alone = scores(evaluate(last.build_model(), images, device=CPU).matrix)
-    records = read_log(tmp_path / "run" / "log.jsonl")
-    assert records[-1] == {
-        "step": 4,
-        "miou": alone.miou,
-        "pixel_accuracy": alone.pixel_accuracy,
-    }
-    assert ranks[0]["miou"] == alone.miou
-    assert [r["step"] for r in records if "loss" in r] == [1, 2, 3, 4]
+@pytest.fixture(scope="module")
+def one_node(folder):
+    """What two processes on one node left and printed."""
+    with start(folder, "one", "--standalone", "--nproc-per-node=2") as process:
+        printed, complaints = process.communicate(timeout=200)
+    assert process.returncode == 0, complaints[-3000:]
+    return SimpleNamespace(path=folder / "one", printed=printed)
+
+
+def test_two_processes_train_one_network(one_node):
+    assert "2 x cpu" in one_node.printed
+    assert one_node.printed.count("trained in") == 1
+    ranks = [json.loads((one_node.path.parent / f"one{rank}.json").read_text()) for rank in (0, 1)]
+    assert ranks[0] == ranks[1], "weights, average and statistics are the same in both"
+    steps = [r["step"] for r in read_log(one_node.path / "log.jsonl") if "loss" in r]
+    assert steps == [5, 10, 12]
+
+
+def test_what_two_processes_print_one_measures_from_the_file(one_node, toy_dataset):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    words = ["evaluate", one_node.path / "last.pt", "--data", toy_dataset, "--device", "cpu"]
+    result = CliRunner().invoke(app, [*map(str, words), "--json"])
+    torch.set_num_threads(threads)
+    assert result.exit_code == 0, result.output
+    alone = json.loads(result.stdout)
+    together = read_log(one_node.path / "log.jsonl")[-1]
+    scores = {key: alone[key] for key in ("miou", "pixel_accuracy")}
+    assert together == {"step": STEPS} | scores
+    printed = one_node.printed.split(f"step {STEPS}/{STEPS}")[1].split("val mIoU")[1].split()[0]
+    assert printed == f"{alone['miou']:.4f}"
+
+
+def test_two_nodes_outlive_a_killed_process(folder, one_node, same_runs):
+    """Two agents of torchrun meet over the loopback; process 1 is killed once, in step 8."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        port = server.getsockname()[1]
+    options = ["--nnodes=2", "--nproc-per-node=1", "--max-restarts=3", "--rdzv-backend=c10d"]
+    options += [f"--rdzv-endpoint=127.0.0.1:{port}", "--rdzv-id=toy", "--local-addr=127.0.0.1"]
+    with ExitStack() as stack:
+        nodes = [stack.enter_context(start(folder, "two", *options, dies=True)) for _ in range(2)]
+        printed, complaints = zip(*(node.communicate(timeout=200) for node in nodes), strict=True)
+    assert [node.returncode for node in nodes] == [0, 0], complaints
+    assert (folder / "died").exists()
+    assert f"going on from {folder / 'two' / 'last.pt'}, step 6" in "".join(printed)
+    assert "Traceback" not in "".join(complaints)
+    same_runs(one_node.path, folder / "two")
 
 
 def test_alone_nothing_changes(toy_config, monkeypatch):
@@ -98,15 +147,19 @@ def test_alone_nothing_changes(toy_config, monkeypatch):
         assert not dist.is_initialized()
         model = create_model(toy_config().model)
         assert share_network(model, processes) is model
-        assert mean_over_processes(0.1, processes) == 0.1
-        equalise_state(model, processes)
+        value = torch.tensor(0.1)
+        assert mean_over_processes(value, processes) is value
+        assert is_same_everywhere(3, processes)
+        before = model.state_dict()
+        average_statistics(local_statistics(model), processes)
+        assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 @pytest.mark.parametrize("error", [None, ValueError])
 def test_the_group_ends_with_the_run(monkeypatch, error):
     ended = []
     monkeypatch.setenv("RANK", "1")
-    monkeypatch.setattr(dist, "init_process_group", lambda backend: ended.append(backend))
+    monkeypatch.setattr(dist, "init_process_group", lambda backend, timeout: ended.append(backend))
     monkeypatch.setattr(dist, "get_rank", lambda: 1)
     monkeypatch.setattr(dist, "get_world_size", lambda: 3)
     monkeypatch.setattr(dist, "destroy_process_group", lambda: ended.append("end"))
@@ -124,3 +177,96 @@ def test_the_group_ends_with_the_run(monkeypatch, error):
     else:
         run()
     assert ended == ["gloo", "end"]
+
+
+def test_a_device_that_processes_cannot_share_is_refused(monkeypatch):
+    monkeypatch.setenv("RANK", "0")
+    with (
+        pytest.raises(DeviceError, match=r"mps.*--device cpu"),
+        join_processes(torch.device("mps")),
+    ):
+        pass
+
+
+@pytest.fixture
+def other_process(monkeypatch):
+    """Stands in for a second process, which has these numbers."""
+
+    def add(theirs):
+        def all_reduce(ours, op=dist.ReduceOp.SUM):
+            if op == dist.ReduceOp.MAX:
+                ours.copy_(torch.maximum(ours, theirs))
+            else:
+                ours += theirs
+
+        monkeypatch.setattr(dist, "all_reduce", all_reduce)
+        return Processes(0, 2, CPU)
+
+    return add
+
+
+def test_means_are_those_of_all_processes(other_process):
+    ours = torch.tensor([1.0, 4.0])
+    processes = other_process(torch.tensor([3.0, 5.0]))
+    assert mean_over_processes(ours, processes).tolist() == [2.0, 4.5]
+    assert ours.tolist() == [1.0, 4.0]
+
+
+@pytest.mark.parametrize(("theirs", "same"), [(5, True), (4, False), (6, False), (0, False)])
+def test_differing_numbers_are_noticed(other_process, theirs, same):
+    assert is_same_everywhere(5, other_process(torch.tensor([theirs, -theirs]))) is same
+
+
+def test_statistics_of_all_batch_norms_are_averaged_in_place(other_process):
+    model = nn.Sequential(nn.BatchNorm2d(2), nn.Sequential(nn.BatchNorm2d(3)), nn.Conv2d(3, 3, 1))
+    statistics = local_statistics(model)
+    assert [len(statistic) for statistic in statistics] == [2, 2, 3, 3]
+    theirs = torch.arange(10.0)
+    average_statistics(statistics, other_process(theirs))
+    assert model[0].running_mean.tolist() == [0.0, 0.5]
+    assert model[0].running_var.tolist() == [1.5, 2.0]
+    assert model[1][0].running_mean.tolist() == [2.0, 2.5, 3.0]
+    assert model[1][0].running_var.tolist() == [4.0, 4.5, 5.0]
+
+
+BACKBONES = {"lite": {"width": 0.2, "depth": 0.3}, "tinynet_e": {}}
+"""With plain batch norms, and with timm's that contain their activation."""
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_on_gpus_batch_norms_are_synchronised_and_nothing_else_changes(monkeypatch, backbone):
+    wrapped = []
+
+    def wrap(model, **options):
+        wrapped.append(options)
+        return model
+
+    monkeypatch.setattr(distributed, "DistributedDataParallel", wrap)
+    config = ModelConfig(backbone, channels=8, repeats=1, num_classes=3, **BACKBONES[backbone])
+    model = create_model(config).eval()
+    image = torch.rand(1, 3, 33, 47)
+    with torch.no_grad():
+        before = model(image)
+    parameters, names = list(model.parameters()), list(model.state_dict())
+    plain = [part for part in model.modules() if isinstance(part, nn.BatchNorm2d)]
+
+    assert share_network(model, Processes(0, 2, CPU)) is model
+    assert [part for part in model.modules() if isinstance(part, nn.BatchNorm2d)] == plain
+    gpu = torch.device("cuda", 1)
+    shared = share_network(model, Processes(0, 2, gpu))
+    assert wrapped == [{"device_ids": None}, {"device_ids": [gpu]}]
+    synchronised = [part for part in shared.modules() if isinstance(part, nn.SyncBatchNorm)]
+    assert len(synchronised) == len(plain) > 10
+    assert not any(isinstance(part, nn.BatchNorm2d) for part in shared.modules())
+    assert not local_statistics(shared)
+    assert list(shared.state_dict()) == names
+    assert all(ours is theirs for ours, theirs in zip(shared.parameters(), parameters, strict=True))
+    with torch.no_grad():
+        assert torch.equal(shared(image), before), "activations stay"
+
+
+def test_the_last_checkpoint_holds_what_all_processes_have(one_node):
+    last = load_checkpoint(one_node.path / "last.pt")
+    digests = json.loads((one_node.path.parent / "one1.json").read_text())
+    for weights, digest in zip((last.training["network"], last.weights), digests, strict=True):
+        assert sum(v.double().abs().sum().item() for v in weights.values()) == digest

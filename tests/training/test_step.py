@@ -108,9 +108,11 @@ def test_a_loss_that_is_no_number_stops_before_the_step(start, monkeypatch, valu
     stepper = start({"train.accumulate": 2})
     before = weights(stepper)
     factors = iter([1.0, value])  # the second part is the broken one
-    true_loss = step_module.ohem_cross_entropy
+    true_loss = step_module.upsampled_ohem_cross_entropy
     monkeypatch.setattr(
-        step_module, "ohem_cross_entropy", lambda *a, **k: true_loss(*a, **k) * next(factors)
+        step_module,
+        "upsampled_ohem_cross_entropy",
+        lambda *a, **k: true_loss(*a, **k) * next(factors),
     )
     with pytest.raises(
         TrainingError, match=rf"{value} at step 1 \(learning rate 0\.4\).*optim\.lr"
@@ -134,9 +136,10 @@ def test_compiled_it_trains_through_what_torch_compile_gives(start, monkeypatch)
     calls = []
 
     def compile_(model):
-        def run(image):
-            calls.append(image.shape)
-            return model(image)
+        def run(image, **how):
+            logits = model(image, **how)
+            calls.append((image.shape, logits.shape))
+            return logits
 
         return run
 
@@ -144,7 +147,7 @@ def test_compiled_it_trains_through_what_torch_compile_gives(start, monkeypatch)
     compiled, eager = start({"train.compile": True}), start()
     for stepper in (compiled, eager):
         stepper.step(iter([batch()]))
-    assert calls == [(4, 3, 32, 40)]
+    assert calls == [((4, 3, 32, 40), (4, 3, 4, 5))]  # upsampling is the loss's business
     assert torch.equal(weights(compiled), weights(eager))
 
 

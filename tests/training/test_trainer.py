@@ -1,10 +1,7 @@
-"""What a run leaves behind, what it refuses, and that resumed equals uninterrupted."""
+"""What a run leaves behind, and what it refuses."""
 
-import itertools
 import json
 import math
-import shutil
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,53 +17,12 @@ from eseg.inference.evaluate import evaluate
 from eseg.metrics import scores
 from eseg.training import trainer
 from eseg.training.loggers import read_log
-from eseg.training.step import Stepper, TrainingError
-
-
-def flat(values, prefix=""):
-    """Every tensor and number of nested dicts and lists, by its path."""
-    if isinstance(values, dict | list | tuple):
-        items = values.items() if isinstance(values, dict) else enumerate(values)
-        return dict(
-            itertools.chain.from_iterable(flat(v, f"{prefix}/{k}").items() for k, v in items)
-        )
-    return {prefix: values}
-
-
-def assert_identical(left, right):
-    left, right = flat(left), flat(right)
-    assert left.keys() == right.keys()
-    for key, value in left.items():
-        same = torch.equal(value, right[key]) if torch.is_tensor(value) else value == right[key]
-        assert same, key
-
-
-@pytest.fixture
-def train(tmp_path, monkeypatch):
-    """Trains without the report at the end, into a folder of that name."""
-    monkeypatch.setattr("eseg.training.run_folder.write_report", lambda *_: None)
-
-    def run(config, name="run", **options):
-        return trainer.train(config, tmp_path / name, device="cpu", **options)
-
-    return run
-
-
-def interrupt(monkeypatch, after):
-    """Let training be broken off once that many steps are done."""
-    step = Stepper.step
-
-    def interrupted(self, batches):
-        if self.state.step == after:
-            raise KeyboardInterrupt
-        return step(self, batches)
-
-    monkeypatch.setattr(Stepper, "step", interrupted)
+from eseg.training.step import TrainingError
 
 
 def test_a_run_leaves_everything_about_itself(toy_run):
     assert {path.name for path in toy_run.folder.iterdir()} == {
-        "config.yaml", "log.jsonl", "best.pt", "last.pt",
+        "config.yaml", "log.jsonl", "best.pt", "last.pt", "previous.pt",
         "curve.png", "sheet.png", "scores.json", "tensorboard",
     }  # fmt: skip
     assert load_config(toy_run.folder / "config.yaml") == toy_run.config
@@ -136,114 +92,13 @@ def test_best_is_for_use_and_last_for_going_on(toy_run):
     assert not all(torch.equal(trained[name], averaged[name]) for name in trained)
 
 
-def test_the_seed_decides_the_weights(train, toy_config, tmp_path):
+def test_the_seed_decides_the_weights(train, toy_config, same_values, tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         train(toy_config({"train.steps": 3, "seed": seed}), name)
     a, b, c = (load_checkpoint(tmp_path / name / "last.pt") for name in "abc")
-    assert_identical(a.training, b.training)
-    assert_identical(a.weights, b.weights)
-    assert not torch.equal(flat(a.weights).popitem()[1], flat(c.weights).popitem()[1])
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_resumed_equals_uninterrupted(train, toy_config, tmp_path, monkeypatch, workers):
-    config = toy_config(
-        {
-            "train.steps": 8,
-            "train.accumulate": 2,
-            "train.eval_every": 3,
-            "train.checkpoint_every": 4,
-            "augment.brightness": 0.3,
-        }
-    )
-    train(config, "whole")
-    with monkeypatch.context() as patch:
-        interrupt(patch, after=5)
-        with pytest.raises(KeyboardInterrupt):
-            train(config, "halves")
-    assert load_checkpoint(tmp_path / "halves/last.pt").step == 4
-    assert read_log(tmp_path / "halves/log.jsonl")[-1]["step"] == 5
-    # The number of workers may change, for it has no say in the batches.
-    train(replace(config, loader=replace(config.loader, workers=workers)), "halves", resume=True)
-
-    for file in ("last.pt", "best.pt"):
-        whole, halves = (load_checkpoint(tmp_path / run / file) for run in ("whole", "halves"))
-        assert whole.step == halves.step
-        assert_identical(whole.weights, halves.weights)
-        assert_identical(whole.training, halves.training)
-        assert whole.scores == halves.scores
-    momenta = whole_momenta(load_checkpoint(tmp_path / "whole/last.pt"))
-    assert any(momentum.abs().max() > 0 for momentum in momenta)
-    logs = [
-        [
-            {k: v for k, v in record.items() if k not in ("images_per_second", "memory_mib")}
-            for record in read_log(tmp_path / run / "log.jsonl")
-        ]
-        for run in ("whole", "halves")
-    ]
-    assert logs[0] == logs[1]
-
-
-def whole_momenta(checkpoint):
-    states = checkpoint.training["optimizer"]["state"].values()
-    return [state["momentum_buffer"] for state in states]
-
-
-def test_resuming_a_finished_run_changes_nothing(train, toy_config, tmp_path):
-    config = toy_config({"train.steps": 2})
-    first = train(config)
-    before = load_checkpoint(tmp_path / "run/last.pt")
-    again = train(config, resume=True)
-    assert_identical(before.training, load_checkpoint(tmp_path / "run/last.pt").training)
-    assert again.best == first.best
-
-
-def test_a_folder_that_holds_a_run_is_refused(toy_run):
-    with pytest.raises(CheckpointError, match=r"holds a run already.*--resume"):
-        trainer.train(toy_run.config, toy_run.folder, device="cpu")
-
-
-def test_resuming_another_run_names_what_differs(toy_run):
-    other = replace(
-        toy_run.config,
-        optim=replace(toy_run.config.optim, lr=0.5),
-        train=replace(toy_run.config.train, log_every=1),
-    )
-    with pytest.raises(CheckpointError, match=r"optim\.lr \(was 0\.4, now 0\.5\)") as caught:
-        trainer.train(other, toy_run.folder, device="cpu", resume=True)
-    assert "log_every" not in str(caught.value)
-
-
-def test_a_run_goes_on_where_its_data_and_weights_have_moved(
-    train, toy_config, toy_dataset, tmp_path, monkeypatch
-):
-    config = toy_config({"train.steps": 4, "train.checkpoint_every": 2})
-    with monkeypatch.context() as patch:
-        interrupt(patch, after=2)
-        with pytest.raises(KeyboardInterrupt):
-            train(config)
-    moved = replace(
-        config,
-        data=replace(config.data, root=toy_dataset.parent),
-        init=replace(config.init, pretrained_backbone=tmp_path / "gone.pth"),
-    )
-    train(moved, resume=True)
-    assert load_checkpoint(tmp_path / "run/last.pt").step == 4
-
-
-def test_a_best_checkpoint_is_nothing_to_go_on_from(toy_run, tmp_path):
-    for name in ("best.pt", "last.pt"):
-        shutil.copy(toy_run.folder / "best.pt", tmp_path / name)
-    with pytest.raises(CheckpointError, match=r"last\.pt .* nothing to go on.*copy of best\.pt"):
-        trainer.train(toy_run.config, tmp_path, device="cpu", resume=True)
-    (tmp_path / "last.pt").unlink()
-    with pytest.raises(CheckpointError, match=r"best\.pt is there already"):
-        trainer.train(toy_run.config, tmp_path, device="cpu")
-
-
-def test_resuming_nothing_is_refused(toy_config, tmp_path):
-    with pytest.raises(CheckpointError, match=r"last\.pt: nothing to resume"):
-        trainer.train(toy_config(), tmp_path, device="cpu", resume=True)
+    same_values(a.training, b.training)
+    same_values(a.weights, b.weights)
+    assert not all(torch.equal(value, c.weights[name]) for name, value in a.weights.items())
 
 
 def test_a_refused_run_leaves_nothing_behind(toy_config, tmp_path):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from eseg.cli.options import Device, Output
-from eseg.cli.screen import clear_errors, console
+from eseg.cli.screen import clear_errors, complain, console
 
 app = typer.Typer()
 
@@ -28,7 +32,11 @@ def train(
     device: Device = None,
     output: Output = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from last.pt in the output folder.")
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on from the last checkpoint in the output folder; start if there is none yet.",
+        ),
     ] = False,
 ) -> None:
     """Train a network; leaves checkpoints, logs, a curve and pictures in the output folder.
@@ -36,7 +44,7 @@ def train(
     By default that is runs/NAME, NAME being the config's. Several processes:
     [bold]torchrun --nproc-per-node 4 -m eseg train CONFIG[/bold].
     """
-    with clear_errors():
+    with _ended_by_sigterm(), clear_errors():
         from eseg.config import load_config
         from eseg.training.trainer import train as run
 
@@ -60,3 +68,28 @@ def quickstart(
         from eseg.quickstart import run_quickstart
 
         run_quickstart(output, device, console)
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Say how to go on when torchrun or a scheduler ends the run, once per machine."""
+
+    def end(number: int, _frame: object) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except SystemExit as error:
+        if error.code == 128 + signal.SIGTERM:
+            complain(
+                "ended from outside (SIGTERM): by torchrun where another process of the run has "
+                "ended, which its summary names; by a scheduler when the time is up. --resume "
+                "goes on from the last checkpoint"
+            )
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)

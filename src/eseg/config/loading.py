@@ -14,12 +14,17 @@ from eseg.config.errors import ConfigError
 from eseg.config.parsing import parse
 from eseg.config.reading import parse_yaml, read_yaml
 from eseg.config.schema import STREETS, DataConfig, RunConfig
-from eseg.data.dataset import ClassTable, SegmentationDataset
+from eseg.data.dataset import ClassTable, DataError, SegmentationDataset
 from eseg.data.folder import Folder, FolderConfig
+from eseg.data.loaders import PseudoLabelled
 from eseg.data.streets import CLASSES, Streets, StreetsConfig
 from eseg.models import PRESETS, ModelConfig
 
-_PATHS = (("data", "dataset"), ("data", "root"), ("init", "pretrained_backbone"))
+_PATHS = (
+    ("data", "dataset"), ("data", "root"),
+    ("data", "pseudo", "dataset"), ("data", "pseudo", "root"),
+    ("init", "pretrained_backbone"), ("init", "checkpoint"),
+)  # fmt: skip
 """The keys of a run that hold paths: made absolute, so that a saved config means the same."""
 
 RGB = 3
@@ -153,10 +158,41 @@ def open_split(data: DataConfig, split: str) -> SegmentationDataset:
     return Folder(load_dataset(data.dataset, data.root), split)
 
 
+def open_pseudo_labelled(data: DataConfig, classes: ClassTable) -> PseudoLabelled | None:
+    """Open a run's samples with pseudo-labels, if it has any.
+
+    Args:
+        data: The data of the run.
+        classes: The classes of its labelled set.
+
+    Raises:
+        ConfigError: The YAML of the data set is not named, missing or wrong.
+        DataError: The data is not as described, has no such split, or has other classes.
+    """
+    if data.pseudo is None:
+        return None
+    if data.pseudo.dataset is None:
+        raise ConfigError(
+            "data.pseudo.dataset: missing; name the dataset.yaml that `eseg pseudo-label` wrote, "
+            "or let `eseg self-train` do both"
+        )
+    described = load_dataset(data.pseudo.dataset, data.pseudo.root)
+    names = described.class_table().names
+    if names != classes.names:
+        raise DataError(
+            f"{data.pseudo.dataset} has the classes {', '.join(names)}, the labelled set has "
+            f"{', '.join(classes.names)}: take pseudo-labels of a network for the same classes, in "
+            "the same order"
+        )
+    return PseudoLabelled(Folder(described, data.pseudo.split), data.pseudo.fraction)
+
+
 def _anchor(raw: dict[str, Any], folder: Path) -> None:
     """Make the relative paths in the plain form of a run absolute, as seen from a folder."""
-    for section, key in _PATHS:
-        values = raw.get(section)
+    for *sections, key in _PATHS:
+        values: Any = raw
+        for section in sections:
+            values = values.get(section) if isinstance(values, dict) else None
         given = values.get(key) if isinstance(values, dict) else None
         if isinstance(values, dict) and isinstance(given, str) and given != STREETS:
             expanded = Path(os.path.expandvars(given)).expanduser()

@@ -22,6 +22,30 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 @dataclass(frozen=True)
+class PseudoConfig:
+    """A second source of training samples, labelled by another network (section 4.4).
+
+    Attributes:
+        dataset: Path of a data set's YAML, relative to the config that names it; `eseg
+            pseudo-label` writes one beside its labels, and `eseg self-train` fills it in. Its
+            classes must be those of the labelled set.
+        root: Where that data set lies, instead of what its YAML says.
+        split: Split to train on.
+        fraction: Its share of every batch, in (0, 1); the rest comes from the labelled set.
+    """
+
+    dataset: Path | None = None
+    root: Path | None = None
+    split: str = "train"
+    fraction: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Refuse a share that leaves one of the two sources out."""
+        if not 0 < self.fraction < 1:
+            raise ValueError(f"fraction must be above 0 and below 1, not {self.fraction}")
+
+
+@dataclass(frozen=True)
 class DataConfig:
     """Which data set a run uses.
 
@@ -31,6 +55,7 @@ class DataConfig:
         train_split: Split to train on.
         val_split: Split to evaluate on.
         streets: Size, lengths and seed of the procedural scenes, for `dataset: streets`.
+        pseudo: Images with pseudo-labels that make up a part of every batch, or null.
     """
 
     dataset: Path = Path(STREETS)
@@ -38,6 +63,7 @@ class DataConfig:
     train_split: str = "train"
     val_split: str = "val"
     streets: StreetsConfig = field(default_factory=StreetsConfig)
+    pseudo: PseudoConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -47,9 +73,19 @@ class InitConfig:
     Attributes:
         pretrained_backbone: True for the ImageNet weights named in the preset, a path for weights
             in a file, False for random ones.
+        checkpoint: A checkpoint of another run to fine-tune. The head is kept if the classes are
+            the same and made anew if they are not; everything before it is kept.
     """
 
     pretrained_backbone: bool | Path = False
+    checkpoint: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse two sources for the same weights."""
+        if self.checkpoint is not None and self.pretrained_backbone is not False:
+            raise ValueError(
+                "pretrained_backbone and checkpoint both give the encoder its weights; keep one"
+            )
 
 
 @dataclass(frozen=True)

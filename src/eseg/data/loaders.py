@@ -16,7 +16,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from eseg.data.dataset import DataError, SegmentationDataset
-from eseg.data.sampling import AUGMENTATION_STREAM, TrainSampler
+from eseg.data.sampling import (
+    AUGMENTATION_STREAMS,
+    Key,
+    MixedSampler,
+    TrainSampler,
+    split_batch,
+)
 from eseg.data.transforms import AugmentConfig, augment
 
 _MAX_AUTOMATIC_WORKERS = 16
@@ -80,20 +86,53 @@ class TrainDataset(Dataset[tuple[Tensor, Tensor] | DataError]):
     The random numbers come from `default_rng` over the words (constant, seed, epoch, index), in
     this order; nothing else has a say, neither the worker nor the step nor earlier samples. A
     `DataError` is returned, not raised: PyTorch would bury a worker's error in a traceback.
+
+    Attributes:
+        dataset: Where the samples come from.
+        augmentation: Crop size and ranges.
+        seed: In [0, 2**32).
+        source: Which source of the batches this is; it decides the constant.
     """
 
     dataset: SegmentationDataset
     augmentation: AugmentConfig
     seed: int
+    source: int = 0
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor] | DataError:
+    def __getitem__(self, key: Key) -> tuple[Tensor, Tensor] | DataError:
         """Read and augment sample `index` as it is in `epoch`."""
         epoch, index = key
-        rng = np.random.default_rng((AUGMENTATION_STREAM, self.seed, epoch, index))
+        words = (AUGMENTATION_STREAMS[self.source], self.seed, epoch, index)
+        rng = np.random.default_rng(words)
         try:
             return augment(self.dataset[index], self.augmentation, rng)
         except DataError as error:
             return error
+
+
+@dataclass(frozen=True)
+class MixedDataset(Dataset[tuple[Tensor, Tensor] | DataError]):
+    """The sources of a batch as one data set; the keys are those of `MixedSampler`."""
+
+    sources: tuple[TrainDataset, ...]
+
+    def __getitem__(self, key: tuple[int, Key]) -> tuple[Tensor, Tensor] | DataError:
+        """Read and augment a sample of one source."""
+        source, of_source = key
+        return self.sources[source][of_source]
+
+
+@dataclass(frozen=True)
+class PseudoLabelled:
+    """Training samples whose labels come from another network (section 4.4).
+
+    Attributes:
+        dataset: The samples; pixels that network was not sure of have no label.
+        fraction: Their share of every batch, in (0, 1); the rest comes from the labelled set.
+    """
+
+    dataset: SegmentationDataset
+    fraction: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -142,6 +181,7 @@ def make_train_loader(
     *,
     batch_size: int,
     seed: int,
+    pseudo: PseudoLabelled | None = None,
     rank: int = 0,
     world: int = 1,
     start_step: int = 0,
@@ -154,16 +194,30 @@ def make_train_loader(
         augmentation: Crop size and ranges.
         batch_size: Samples per batch of this process.
         seed: In [0, 2**32); decides the order and every crop.
+        pseudo: A second source, of the same classes, that gives a part of every batch.
         rank: Which process this is.
         world: Number of processes.
         start_step: The first step whose batch is wanted: in a resumed run the steps done before.
         config: Workers and their like; the batches do not depend on it.
+
+    Raises:
+        DataError: A source is empty, or its part of the batch is no whole number.
     """
-    sampler = TrainSampler(len(dataset), batch_size, seed, rank, world, start_step)
+    datasets, parts = (dataset,), (batch_size,)
+    if pseudo is not None:
+        datasets, parts = (dataset, pseudo.dataset), split_batch(batch_size, pseudo.fraction)
+    samples = tuple(
+        TrainDataset(of_source, augmentation, seed, source)
+        for source, of_source in enumerate(datasets)
+    )
+    orders = tuple(
+        TrainSampler(len(of_source), part, seed, rank, world, start_step, source)
+        for source, (of_source, part) in enumerate(zip(datasets, parts, strict=True))
+    )
     return Loader(
         DataLoader(
-            TrainDataset(dataset, augmentation, seed),
-            batch_sampler=sampler,
+            MixedDataset(samples),
+            batch_sampler=MixedSampler(orders),
             collate_fn=_collate,
             **_torch_options(config or LoaderConfig()),
         )

@@ -13,12 +13,16 @@ from eseg.data.dataset import DataError
 
 # They keep the streams apart: NumPy pads short seeds with zeros, so (seed, epoch) alone would give
 # the order of an epoch the numbers of its sample 0.
-ORDER_STREAM, AUGMENTATION_STREAM = 1, 2
-"""Leading words of the seeds that orders and augmentation are drawn from."""
+ORDER_STREAMS, AUGMENTATION_STREAMS = (1, 3), (2, 4)
+"""Leading words of the seeds that orders and augmentation are drawn from: one for each source of a
+batch, first the labelled set, then the pseudo-labels."""
+
+Key = tuple[int, int]
+"""Epoch and index of a sample."""
 
 
 @dataclass(frozen=True)
-class TrainSampler(Sampler[list[tuple[int, int]]]):
+class TrainSampler(Sampler[list[Key]]):
     """The endless order in which training samples are used, as a function of the step alone.
 
     Epoch e is a permutation of the data set drawn from (seed, e); epochs follow one another
@@ -35,6 +39,7 @@ class TrainSampler(Sampler[list[tuple[int, int]]]):
         rank: Which process this is, in [0, world).
         world: Number of processes.
         start_step: The first step to give, counted from 0.
+        source: Which source of the batches this is; each has its own random numbers.
     """
 
     length: int
@@ -43,6 +48,7 @@ class TrainSampler(Sampler[list[tuple[int, int]]]):
     rank: int = 0
     world: int = 1
     start_step: int = 0
+    source: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what gives no batches."""
@@ -55,7 +61,7 @@ class TrainSampler(Sampler[list[tuple[int, int]]]):
                 f"need batch_size >= 1, 0 <= rank < world and start_step >= 0, not {self}"
             )
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[Key]]:
         """Batches of (epoch, index) pairs, the keys of `TrainDataset`."""
         step = self.start_step
         while True:
@@ -63,11 +69,53 @@ class TrainSampler(Sampler[list[tuple[int, int]]]):
             yield [self._key(place) for place in range(first, first + self.batch_size)]
             step += 1
 
-    def _key(self, place: int) -> tuple[int, int]:
+    def _key(self, place: int) -> Key:
         epoch, position = divmod(place, self.length)
-        return epoch, int(_epoch_order(self.length, self.seed, epoch)[position])
+        return epoch, int(_epoch_order(self.length, self.seed, epoch, self.source)[position])
+
+
+@dataclass(frozen=True)
+class MixedSampler(Sampler[list[tuple[int, Key]]]):
+    """Batches from one or two sources, in the same proportion every time (section 4.4).
+
+    Each source goes through its own epochs in its own order, so a small labelled set is seen more
+    often than a large one with pseudo-labels. All that `TrainSampler` promises holds: several
+    processes see the batches of one, and a resumed run goes on exactly.
+
+    Attributes:
+        sources: The order of each source; the batch sizes are the proportion.
+    """
+
+    sources: tuple[TrainSampler, ...]
+
+    def __iter__(self) -> Iterator[list[tuple[int, Key]]]:
+        """Batches of (source, (epoch, index)), the keys of `MixedDataset`; source 0 comes first."""
+        for shares in zip(*self.sources, strict=True):
+            yield [(source, key) for source, keys in enumerate(shares) for key in keys]
+
+
+def split_batch(batch_size: int, fraction: float) -> tuple[int, int]:
+    """How many samples of a batch come from the labelled set, and how many have pseudo-labels.
+
+    Args:
+        batch_size: Samples that one process takes at a time.
+        fraction: Share of the pseudo-labels, in (0, 1).
+
+    Raises:
+        DataError: The share is no whole number of samples, or leaves nothing for the other source.
+    """
+    pseudo = round(batch_size * fraction)
+    is_whole = abs(pseudo - batch_size * fraction) < 0.01  # a third may be written 0.333
+    if not is_whole or not 0 < pseudo < batch_size:
+        raise DataError(
+            f"data.pseudo.fraction: {fraction:g} of {batch_size} is no whole number of images with "
+            f"some left for the labelled set; {batch_size} is what a process takes at a time: "
+            "train.batch_size by the number of processes and by train.accumulate. Change one of "
+            "them, or the fraction"
+        )
+    return batch_size - pseudo, pseudo
 
 
 @functools.lru_cache(maxsize=4)
-def _epoch_order(length: int, seed: int, epoch: int) -> np.ndarray:
-    return np.random.default_rng((ORDER_STREAM, seed, epoch)).permutation(length)
+def _epoch_order(length: int, seed: int, epoch: int, source: int) -> np.ndarray:
+    return np.random.default_rng((ORDER_STREAMS[source], seed, epoch)).permutation(length)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,9 @@ from torch import Tensor
 
 from eseg.inference.labels import upsample_labels, upsample_labels_with_confidence
 from eseg.models import ESeg
+
+_STRIP_ELEMENTS = 1 << 20
+"""Averaged probabilities held at once, 4 MB; all of a 1024x2048 image in 150 classes are 1.2 GB."""
 
 
 def label_images(
@@ -43,8 +46,8 @@ def label_images(
     size = (image.shape[-2], image.shape[-1])
     with torch.autocast(image.device.type, dtype=dtype, enabled=dtype is not None):
         if tuple(scales) != (1.0,) or flip:
-            confidence, ids = averaged_probs(model, image, scales, flip).max(dim=1)
-            return ids.to(torch.uint8), confidence.float() if with_confidence else None
+            strips = averaged_probs(model, image, scales, flip)
+            return _most_probable(strips, image, with_confidence)
         logits = model.logits(image)
     if with_confidence:
         return upsample_labels_with_confidence(logits, size)
@@ -56,8 +59,11 @@ def averaged_probs(
     image: Float[Tensor, "batch channels height width"],
     scales: Sequence[float],
     flip: bool,
-) -> Float[Tensor, "batch classes height width"]:
+) -> Iterator[tuple[slice, Float32[Tensor, "batch classes rows width"]]]:
     """Class probabilities at the image's size, averaged over every scale and orientation.
+
+    They are made in strips of rows, from top to bottom: what is held for the whole image are the
+    network's small logits alone.
 
     Args:
         model: The network in evaluation mode.
@@ -66,22 +72,27 @@ def averaged_probs(
             0.5, 1.0 and 2.0.
         flip: Whether the mirror image is run at every scale too.
 
+    Yields:
+        Rows of the image and their probabilities.
+
     Raises:
         ValueError: There is no scale, or one is not above 0.
     """
     check_scales(scales)
-    size = image.shape[-2:]
-    total = image.new_zeros(())
+    batch, _, height, width = image.shape
+    maps = []
     for scale in scales:
-        scaled_size = [max(1, round(side * scale)) for side in size]
-        scaled = _resize(image, scaled_size)
-        for mirrored in (False, True) if flip else (False,):
-            logits = model.logits(scaled.flip(-1) if mirrored else scaled)
-            logits = logits.flip(-1) if mirrored else logits
-            # The head's map reaches up to a cell beyond the image where its size is no multiple of
-            # the stride; resizing it to the image's size is what training does too.
-            total = total + _resize(logits.float(), size).softmax(dim=1)
-    return total / (len(scales) * (1 + flip))
+        scaled = _resize_image(image, max(1, round(height * scale)), max(1, round(width * scale)))
+        maps.append(model.logits(scaled))
+        if flip:
+            maps.append(model.logits(scaled.flip(-1)).flip(-1))
+    step = max(1, _STRIP_ELEMENTS // (batch * maps[0].shape[1] * width))
+    for start in range(0, height, step):
+        rows = slice(start, min(start + step, height))
+        total = _upsample_rows(maps[0], rows, (height, width)).softmax(dim=1)
+        for logits in maps[1:]:
+            total += _upsample_rows(logits, rows, (height, width)).softmax(dim=1)
+        yield rows, total / len(maps)
 
 
 def check_scales(scales: Sequence[float]) -> None:
@@ -90,11 +101,46 @@ def check_scales(scales: Sequence[float]) -> None:
         raise ValueError(f"scales must be factors above 0, not {list(scales)}")
 
 
-def _resize(x: Tensor, size: Sequence[int] | torch.Size) -> Tensor:
-    if tuple(x.shape[-2:]) == tuple(size):
-        return x
+def _most_probable(
+    strips: Iterator[tuple[slice, Tensor]], image: Tensor, with_confidence: bool
+) -> tuple[UInt8[Tensor, "batch height width"], Float32[Tensor, "batch height width"] | None]:
+    """The class with the highest probability of every pixel, and on request that probability."""
+    size = (image.shape[0], *image.shape[-2:])
+    labels = torch.empty(size, dtype=torch.uint8, device=image.device)
+    confidence = torch.empty(size, device=image.device) if with_confidence else None
+    for rows, probs in strips:
+        best, ids = probs.max(dim=1)
+        labels[:, rows] = ids.byte()
+        if confidence is not None:
+            confidence[:, rows] = best
+    return labels, confidence
+
+
+def _resize_image(image: Tensor, height: int, width: int) -> Tensor:
+    if tuple(image.shape[-2:]) == (height, width):
+        return image
     # Antialiasing takes effect where an image shrinks, as in the training's resize.
-    shrinks = size[0] < x.shape[-2] or size[1] < x.shape[-1]
+    shrinks = height < image.shape[-2] or width < image.shape[-1]
     return F.interpolate(
-        x, size=tuple(size), mode="bilinear", align_corners=False, antialias=shrinks
+        image, size=(height, width), mode="bilinear", align_corners=False, antialias=shrinks
     )
+
+
+def _upsample_rows(
+    logits: Float[Tensor, "batch classes in_height in_width"], rows: slice, size: tuple[int, int]
+) -> Float32[Tensor, "batch classes rows width"]:
+    """`interpolate(logits, size, mode="bilinear")[:, :, rows]`, without making the other rows.
+
+    The head's map reaches up to a cell beyond the image where its size is no multiple of the
+    stride; resizing it to the image's size is what training does too.
+    """
+    height, width = size
+    last = logits.shape[-2] - 1
+    centres = torch.arange(rows.start, rows.stop, device=logits.device) + 0.5
+    position = (centres * (logits.shape[-2] / height) - 0.5).clamp(0, last)
+    above = position.long()
+    share = (position - above)[:, None]
+    below = (above + 1).clamp(max=last)
+    blended = torch.lerp(logits[:, :, above].float(), logits[:, :, below].float(), share)
+    # The rows are in place, so only the width still changes.
+    return F.interpolate(blended, (len(above), width), mode="bilinear", align_corners=False)

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+from jaxtyping import Float
 from timm.layers.norm_act import convert_sync_batchnorm
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from eseg.devices import DeviceError
+
+PATIENCE = timedelta(minutes=5)
+"""How long a process waits for the others in one exchange. Dead ones are noticed at once; this is
+for those that hang, or whose machine is gone. The first alone writes the checkpoints, so it has to
+be longer than that takes."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +48,19 @@ class Processes:
 def join_processes(device: torch.device) -> Iterator[Processes]:
     """Join the process group that torchrun set up, if it did, and leave it at the end.
 
+    Within a `with join_processes` another one changes nothing: a group can be joined only once.
+
     Args:
         device: What to compute on; of several GPUs each process takes its own.
+
+    Raises:
+        DeviceError: The processes cannot each have such a device.
     """
     if "RANK" not in os.environ:
         yield Processes(0, 1, device)
+        return
+    if dist.is_initialized():
+        yield Processes(dist.get_rank(), dist.get_world_size(), device)
         return
     if device.type == "cuda":
         local = int(os.environ["LOCAL_RANK"])
@@ -55,7 +71,9 @@ def join_processes(device: torch.device) -> Iterator[Processes]:
             )
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    elif device.type != "cpu":
+        raise DeviceError(f"several processes cannot share {device}; add --device cpu")
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield Processes(dist.get_rank(), dist.get_world_size(), device)
     finally:
@@ -66,31 +84,65 @@ def share_network(model: nn.Module, processes: Processes) -> nn.Module:
     """Wrap a network for training by several processes; alone it stays as it is.
 
     On GPUs the batch norms then take their statistics over all processes, by timm's conversion,
-    which knows its own batch norms with activation.
+    which knows its own batch norms with activation. On CPUs each process normalises by its own
+    images, and `average_statistics` makes one of what they remember.
     """
     if processes.world == 1:
         return model
     if processes.device.type == "cuda":
         model = convert_sync_batchnorm(model)
-        return DistributedDataParallel(model, device_ids=[processes.device])
-    return DistributedDataParallel(model)
+    devices = [processes.device] if processes.device.type == "cuda" else None
+    return DistributedDataParallel(model, device_ids=devices)
 
 
-def mean_over_processes(value: float, processes: Processes) -> float:
-    """Average a number over the processes; each must call it."""
+def mean_over_processes(
+    values: Float[Tensor, "*shape"], processes: Processes
+) -> Float[Tensor, "*shape"]:
+    """Average a tensor over the processes; each must call it, and all get the same numbers."""
     if processes.world == 1:
-        return value
-    total = torch.tensor(value, dtype=torch.float64, device=processes.device)
+        return values
+    total = values.clone()
     dist.all_reduce(total)
-    return total.item() / processes.world
+    return total / processes.world
 
 
-def equalise_state(model: nn.Module, processes: Processes) -> None:
-    """Give every process the weights and buffers of the main one.
+def is_same_everywhere(number: int, processes: Processes) -> bool:
+    """Whether every process has this number; each must call it."""
+    if processes.world == 1:
+        return True
+    extremes = torch.tensor([number, -number], device=processes.device)
+    dist.all_reduce(extremes, op=dist.ReduceOp.MAX)
+    return extremes.sum().item() == 0
 
-    Each process keeps batch-norm statistics of the images it saw; evaluation and checkpoints need
-    one network.
+
+def local_statistics(model: nn.Module) -> list[Tensor]:
+    """Running means and variances that each process has of its own images only.
+
+    They are the live buffers, to be changed in place by `average_statistics`.
     """
-    if processes.world > 1:
-        for value in model.state_dict().values():
-            dist.broadcast(value, src=0)
+    norms = [
+        part
+        for part in model.modules()
+        if isinstance(part, _BatchNorm) and not isinstance(part, nn.SyncBatchNorm)
+    ]
+    buffers = [buffer for norm in norms for buffer in (norm.running_mean, norm.running_var)]
+    return [buffer for buffer in buffers if buffer is not None]
+
+
+@torch.no_grad()
+def average_statistics(statistics: Sequence[Tensor], processes: Processes) -> None:
+    """Replace batch-norm statistics by their mean over the processes, in place.
+
+    Done after every step, it keeps one network, and one average of its weights, in all processes:
+    whichever is evaluated or saved, it has seen the images of all.
+
+    Args:
+        statistics: What `local_statistics` found.
+        processes: The processes; each must call it.
+    """
+    if processes.world == 1 or not statistics:
+        return
+    joined = mean_over_processes(torch.cat(list(statistics)), processes)
+    lengths = [len(statistic) for statistic in statistics]
+    for statistic, mean in zip(statistics, joined.split(lengths), strict=True):
+        statistic.copy_(mean)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
+
+from eseg.atomic import replacing
 
 
 class RunLog:
@@ -15,24 +18,36 @@ class RunLog:
     Args:
         folder: The run's folder.
         resume_at: Keep only records of steps up to this one, so that a resumed run's log has no
-            step twice; 0 starts afresh.
+            step twice; None starts afresh.
+
+    Raises:
+        OSError: A file cannot be written; so may all methods.
     """
 
-    def __init__(self, folder: Path, resume_at: int = 0) -> None:
+    def __init__(self, folder: Path, resume_at: int | None = None) -> None:
         self.path = folder / "log.jsonl"
-        self.history = [r for r in read_log(self.path) if r["step"] <= resume_at]
-        self.path.write_text("".join(map(_line, self.history)), encoding="utf-8")
-        self._file = self.path.open("a", encoding="utf-8")
-        self._events = SummaryWriter(folder / "tensorboard", purge_step=resume_at + 1)
+        last_step = -1 if resume_at is None else resume_at
+        self.history = [r for r in read_log(self.path) if r["step"] <= last_step]
+        with replacing(self.path) as temporary:
+            temporary.write_text("".join(map(_line, self.history)), encoding="utf-8")
+        # Unbuffered: a line that the disk refused must not come again when the file is closed.
+        self._file = self.path.open("ab", buffering=0)
+        self._events = SummaryWriter(folder / "tensorboard", purge_step=last_step + 1)
 
     def write(self, record: dict[str, Any]) -> None:
         """Add a record; `step` is the number of optimiser steps done."""
         self.history.append(record)
-        self._file.write(_line(record))
-        self._file.flush()
+        rest = memoryview(_line(record).encode())
+        while rest:  # a disk that fills up takes a part first
+            rest = rest[self._file.write(rest) :]
         for key, value in record.items():
             if key != "step" and isinstance(value, int | float):
                 self._events.add_scalar(key, value, record["step"])
+
+    def flush(self) -> None:
+        """Bring everything written to the disk, so that no later checkpoint can outlive it."""
+        os.fsync(self._file.fileno())
+        self._events.flush()
 
     def close(self) -> None:
         """Write out what is left and close the files."""

@@ -21,18 +21,16 @@ SECONDS_BETWEEN_LINES = 30
 
 
 class Meter:
-    """Loss and throughput since the last log line; time spent on anything else is left out."""
+    """Throughput since the last log line; time spent on anything else is left out."""
 
     def __init__(self) -> None:
-        self._losses: list[float] = []
         self._images = 0
         self._total_images = 0
         self._total_seconds = 0.0
         self._started = time.perf_counter()
 
-    def add(self, loss: float, images: int) -> None:
-        """Count a step."""
-        self._losses.append(loss)
+    def add(self, images: int) -> None:
+        """Count the images of a step."""
         self._images += images
 
     @contextmanager
@@ -52,14 +50,13 @@ class Meter:
         """Throughput over everything taken so far."""
         return self._total_images / max(self._total_seconds, 1e-9)
 
-    def take(self) -> tuple[float, float]:
-        """Mean loss and throughput since the last call; starts counting anew."""
-        now = time.perf_counter()
-        result = (sum(self._losses) / len(self._losses), self.images_per_second)
+    def take(self) -> float:
+        """Throughput since the last call; starts counting anew."""
+        now, speed = time.perf_counter(), self.images_per_second
         self._total_images += self._images
         self._total_seconds += now - self._started
-        self._losses, self._images, self._started = [], 0, now
-        return result
+        self._images, self._started = 0, now
+        return speed
 
 
 class TrainProgress:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import NoReturn
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -14,8 +15,13 @@ from torch.nn.parallel import DistributedDataParallel
 from eseg.config import RunConfig
 from eseg.data.loaders import TrainBatch
 from eseg.data.transforms import to_float
-from eseg.losses import ohem_cross_entropy
-from eseg.training.distributed import Processes
+from eseg.losses import upsampled_ohem_cross_entropy
+from eseg.training.distributed import (
+    Processes,
+    average_statistics,
+    local_statistics,
+    mean_over_processes,
+)
 from eseg.training.optim import learning_rate
 from eseg.training.state import TrainingState
 
@@ -48,12 +54,16 @@ class Stepper:
         self.model = model
         self.forward = torch.compile(model) if config.train.compile else model
         self.config = config
+        self.processes = processes
         self.device = processes.device
+        self.statistics = local_statistics(state.network)
         self.dtype = dtype
         self.weight = _class_weights(config, processes.device)
 
     def step(self, batches: Iterator[TrainBatch]) -> tuple[float, float]:
         """Take one step and return its mean loss in nats and its learning rate.
+
+        The loss is the mean over all processes.
 
         Raises:
             TrainingError: The loss, or the norm of the gradient that is to be clipped, is NaN or
@@ -65,12 +75,16 @@ class Stepper:
             group["lr"] = lr
         parts = config.train.accumulate
         total = torch.zeros((), device=self.device)
+        # Whatever the network draws (drop-out, say) is a function of seed, step and process.
+        torch.manual_seed(_step_seed(config.seed, state.step, self.processes.rank))
         for part in range(parts):
             with self._gradient_sync(last=part == parts - 1):
                 loss = self._loss(next(batches)) / parts
                 state.scaler.scale(loss).backward()
             total += loss.detach()
-        value = total.item()  # the only place of a step where a GPU is waited for
+        # All processes learn of a loss that is no number together, and none waits for the others.
+        # It is the only place of a step where a GPU is waited for.
+        value = mean_over_processes(total, self.processes).item()
         if not math.isfinite(value):
             self._stop(f"the loss became {value}", lr)
         if config.optim.clip_norm is not None:
@@ -83,7 +97,9 @@ class Stepper:
         state.scaler.step(state.optimizer)
         state.scaler.update()
         state.optimizer.zero_grad(set_to_none=True)
+        average_statistics(self.statistics, self.processes)
         state.average.update(state.network)
+        state.loss.add(value)
         state.step += 1
         return value, lr
 
@@ -100,8 +116,9 @@ class Stepper:
         if self.config.train.channels_last:
             image = image.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
-            logits = self.forward(image)
-        return ohem_cross_entropy(
+            # Left small; the loss upsamples them strip by strip.
+            logits = self.forward(image, upsample=False)
+        return upsampled_ohem_cross_entropy(
             logits,
             mask,
             threshold=self.config.loss.threshold,
@@ -129,6 +146,11 @@ def images_per_part(config: RunConfig, world: int) -> int:
             "parts (train.accumulate); choose a multiple"
         )
     return batch // (parts * world)
+
+
+def _step_seed(seed: int, step: int, rank: int) -> int:
+    """A 32-bit word, which is all that torch's generator on the CPU takes."""
+    return int(np.random.SeedSequence((seed, step, rank)).generate_state(1)[0])
 
 
 def _class_weights(config: RunConfig, device: torch.device) -> Tensor | None:

@@ -11,23 +11,26 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from eseg.config import RunConfig, open_split
-from eseg.data.dataset import DataError, SegmentationDataset
-from eseg.data.loaders import make_eval_loader, make_train_loader
+from eseg.checkpoint import Checkpoint, CheckpointError
+from eseg.config import RunConfig, open_pseudo_labelled, open_split
+from eseg.data.dataset import ClassTable, DataError, SegmentationDataset
+from eseg.data.loaders import PseudoLabelled, make_eval_loader, make_train_loader
 from eseg.devices import autocast_dtype, choose_device
 from eseg.inference.evaluate import evaluate
 from eseg.metrics import Scores, scores
 from eseg.models import create_model
 from eseg.training.distributed import (
     Processes,
-    equalise_state,
+    is_same_everywhere,
     join_processes,
-    mean_over_processes,
     share_network,
 )
+from eseg.training.failures import clear_failures
+from eseg.training.initial_weights import InitialWeights, load_initial_weights
 from eseg.training.progress import Meter, TrainProgress, peak_memory_mib
-from eseg.training.run_folder import RunFolder
-from eseg.training.state import BEST, TrainingState, find_resumable
+from eseg.training.resuming import find_resumable, require_unused
+from eseg.training.run_folder import BEST, RunFolder
+from eseg.training.state import TrainingState
 from eseg.training.step import Stepper, images_per_part
 
 
@@ -64,19 +67,22 @@ def train(
 
     Args:
         config: The run.
-        output: Folder for `config.yaml`, `log.jsonl`, `best.pt`, `last.pt`, TensorBoard events,
-            and at the end `curve.png`, `sheet.png` and `scores.json`.
+        output: Folder for `config.yaml`, `log.jsonl`, `best.pt`, `last.pt` and the one before it,
+            `previous.pt`, TensorBoard events, and at the end `curve.png`, `sheet.png` and
+            `scores.json`.
         device: `cuda`, `mps`, `cpu`, or None for the best there is.
-        resume: Go on from `last.pt` in that folder.
+        resume: Go on from the last checkpoint in that folder, if there is one.
         console: Where to print; by default standard output.
 
     Raises:
         DataError: The data set is not as described, or the validation split has no labels.
         DeviceError: The device is not there.
-        CheckpointError: The folder cannot be written, holds a run already, or cannot be resumed.
-        TrainingError: The loss became NaN or infinite, or the batch cannot be shared out.
+        CheckpointError: The folder cannot be written, holds a run already, or cannot be resumed;
+            or the checkpoint to start from does not fit.
+        TrainingError: The loss became NaN or infinite, the batch cannot be shared out, or another
+            process of the run was lost.
     """
-    with join_processes(choose_device(device)) as processes:
+    with clear_failures(), join_processes(choose_device(device)) as processes:
         console = console or Console()
         console.quiet = console.quiet or not processes.is_main
         return _train(config, Path(output), processes, resume, console)
@@ -91,25 +97,19 @@ def _train(
     train_set = open_split(config.data, config.data.train_split)
     val_set = open_split(config.data, config.data.val_split)
     classes = val_set.classes
-    previous = find_resumable(output, config, classes, resume)
-
-    torch.manual_seed(config.seed)
-    # A resumed run has its weights already, and need not find the pretrained ones again.
-    pretrained = config.init.pretrained_backbone if previous is None else False
-    network = create_model(config.model, pretrained_backbone=pretrained)
-    layout = torch.channels_last if config.train.channels_last else torch.contiguous_format
-    network = network.to(device).to(memory_format=layout)
-    dtype = autocast_dtype(config.train.precision, device)
-    state = TrainingState.start(network, config, dtype)
-    if previous is not None:
-        state.restore(previous)
-    stepper = Stepper(state, share_network(network, processes), config, processes, dtype)
+    pseudo = open_pseudo_labelled(config.data, classes)
+    previous = _find_start(config, output, classes, processes, resume, console)
+    state, dtype, initial = _make_state(config, classes, previous, device)
+    if initial is not None:
+        console.print(str(initial), highlight=False, soft_wrap=True)
+    stepper = Stepper(state, share_network(state.network, processes), config, processes, dtype)
     batches = iter(
         make_train_loader(
             train_set,
             config.augment,
             batch_size=part,
             seed=config.seed,
+            pseudo=pseudo,
             rank=processes.rank,
             world=processes.world,
             start_step=state.step * config.train.accumulate,
@@ -117,25 +117,30 @@ def _train(
         )
     )
 
-    folder = RunFolder(output, config, classes, step=state.step, active=processes.is_main)
-    console.print(_headline(config, train_set, val_set, processes, dtype), highlight=False)
+    resumed_at = None if previous is None else previous.step
+    folder = RunFolder(output, config, classes, step=resumed_at, active=processes.is_main)
+    console.print(_headline(config, train_set, pseudo, val_set, processes, dtype), highlight=False)
     meter = Meter()
     schedule = config.train
     last = None
     with closing(folder), TrainProgress(schedule.steps, state.step, device, console) as progress:
+        if initial is not None:
+            folder.log(0, init=initial.to_dict())
+        if previous is None:
+            folder.save(state)  # shows at once whether there is room for checkpoints
         while state.step < schedule.steps:
             loss, lr = stepper.step(batches)
-            meter.add(loss, schedule.batch_size)
+            meter.add(schedule.batch_size)
             progress.advance(loss, lr, meter.images_per_second)
             is_last = state.step == schedule.steps
 
             if state.step % schedule.log_every == 0 or is_last:
-                loss, speed = meter.take()
+                loss = state.loss.take()
                 folder.log(
                     state.step,
-                    loss=mean_over_processes(loss, processes),
+                    loss=loss,
                     lr=lr,
-                    images_per_second=round(speed, 2),
+                    images_per_second=round(meter.take(), 2),
                     memory_mib=round(peak_memory_mib(device)),
                 )
             with meter.paused():
@@ -165,6 +170,52 @@ def _train(
     return result
 
 
+def _find_start(
+    config: RunConfig,
+    output: Path,
+    classes: ClassTable,
+    processes: Processes,
+    resume: bool,
+    console: Console,
+) -> Checkpoint | None:
+    """The checkpoint to go on from, None for a new run; the same in every process."""
+    previous = None
+    if resume:
+        previous = find_resumable(output, config, classes, console)
+    else:
+        require_unused(output)
+    if not is_same_everywhere(0 if previous is None else previous.step, processes):
+        raise CheckpointError(
+            f"{output}: the processes do not find the same checkpoint there; it has to lie where "
+            "all machines of the run see it"
+        )
+    return previous
+
+
+def _make_state(
+    config: RunConfig, classes: ClassTable, previous: Checkpoint | None, device: torch.device
+) -> tuple[TrainingState, torch.dtype | None, InitialWeights | None]:
+    """The state to begin with, the type for autocast, and where a new run's weights come from."""
+    torch.manual_seed(config.seed)
+    # A resumed run has its weights already, and need not find those it started from again.
+    is_new = previous is None
+    pretrained = config.init.pretrained_backbone if is_new else False
+    network = create_model(config.model, pretrained_backbone=pretrained)
+    initial = None
+    if is_new and config.init.checkpoint is not None:
+        initial = load_initial_weights(network, config.init.checkpoint, classes)
+    network = network.to(device).to(memory_format=_layout(config))
+    dtype = autocast_dtype(config.train.precision, device)
+    state = TrainingState.start(network, config, dtype)
+    if previous is not None:
+        state.restore(previous)
+    return state, dtype, initial
+
+
+def _layout(config: RunConfig) -> torch.memory_format:
+    return torch.channels_last if config.train.channels_last else torch.contiguous_format
+
+
 def _evaluate(
     state: TrainingState,
     val_set: SegmentationDataset,
@@ -173,11 +224,14 @@ def _evaluate(
     dtype: torch.dtype | None,
 ) -> Scores:
     """Scores of the averaged weights on the whole validation split, the same in every process."""
-    equalise_state(state.average.model, processes)
     images = make_eval_loader(
         val_set, rank=processes.rank, world=processes.world, config=config.loader
     )
-    matrix = evaluate(state.average.model, images, device=processes.device, dtype=dtype)
+    # In the layout of a network just loaded: another one rounds otherwise, and the score would not
+    # be exactly that of the file. Updates are quicker in the layout of the trained network.
+    model = state.average.model.to(memory_format=torch.contiguous_format)
+    matrix = evaluate(model, images, device=processes.device, dtype=dtype)
+    model.to(memory_format=_layout(config))
     matrix.all_reduce()
     if not matrix.matrix.any():
         raise DataError(
@@ -190,15 +244,19 @@ def _evaluate(
 def _headline(
     config: RunConfig,
     train_set: SegmentationDataset,
+    pseudo: PseudoLabelled | None,
     val_set: SegmentationDataset,
     processes: Processes,
     dtype: torch.dtype | None,
 ) -> str:
     arithmetic = "fp32" if dtype is None else str(dtype).removeprefix("torch.")
     height, width = config.augment.crop
+    images = f"{len(train_set)} train"
+    if pseudo is not None:
+        images += f", {len(pseudo.dataset)} pseudo-labelled ({pseudo.fraction:.0%} of every batch)"
     return (
         f"{config.model.backbone} + {config.model.decoder}, {config.model.num_classes} classes, "
-        f"{len(train_set)} train and {len(val_set)} val images; {config.train.steps} steps of "
+        f"{images} and {len(val_set)} val images; {config.train.steps} steps of "
         f"{config.train.batch_size} crops of {height}x{width} on {processes.world} x "
         f"{processes.device.type} in {arithmetic}"
     )

@@ -1,0 +1,176 @@
+"""Verbs that learn from images without labels: pseudo-label, self-train."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eseg.cli.options import CheckpointFile, Device, Output, Precision, Scales
+from eseg.cli.screen import clear_errors, complain, console
+
+if TYPE_CHECKING:
+    from eseg.inference.pseudo_label import PseudoLabelConfig
+
+app = typer.Typer()
+
+TeacherFlip = Annotated[
+    bool, typer.Option("--flip/--no-flip", help="Average with the mirror images too.")
+]
+Threshold = Annotated[
+    float, typer.Option(help="Pixels with this probability or less get no label.", min=0, max=1)
+]
+ClassThreshold = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="The same for one class, such as person=0.7; may be given again.",
+        metavar="CLASS=NUMBER",
+    ),
+]
+
+
+@app.command("pseudo-label")
+def pseudo_label(
+    checkpoint: CheckpointFile,
+    images: Annotated[Path, typer.Option(help="Folder of images, searched to any depth.")],
+    output: Annotated[
+        Path, typer.Option(help="Folder for labels/, dataset.yaml, report.json and sheet.png.")
+    ],
+    scales: Scales = None,
+    flip: TeacherFlip = True,
+    threshold: Threshold = 0.5,
+    class_threshold: ClassThreshold = None,
+    confidence: Annotated[
+        bool, typer.Option("--confidence", help="Write the probabilities too, times 255.")
+    ] = False,
+    device: Device = None,
+    precision: Precision = "auto",
+) -> None:
+    """Label images with what a network is sure of, for another one to learn from.
+
+    Averages over scales, 0.5 1.0 2.0 by default, and mirror images. The same command goes on where
+    it was broken off. Several processes: [bold]torchrun --nproc-per-node 4 -m eseg pseudo-label
+    ...[/bold]. An image that cannot be read is reported and skipped; the exit code is then 1.
+    """
+    with clear_errors():
+        from eseg.checkpoint import load_checkpoint
+        from eseg.devices import choose_device
+        from eseg.inference import pseudo_label as labelling
+        from eseg.training.distributed import join_processes
+
+        config = _label_config(scales, flip, threshold, class_threshold, confidence, precision)
+        teacher = load_checkpoint(checkpoint)
+        with join_processes(choose_device(device)) as processes:
+            console.quiet = not processes.is_main
+            report = labelling.pseudo_label(
+                teacher, images, output, config, device=processes.device, console=console
+            )
+        console.print(report.table())
+        for error in report.skipped.values() if processes.is_main else ():
+            complain(f"skipped: {error}")
+        speed = "" if report.images_per_second is None else f", {report.images_per_second} images/s"
+        console.print(
+            f"{report.images} images{speed}, {report.kept_fraction:.1%} of their pixels kept\n"
+            f"  look at   {report.sheet}\n"
+            f"  train on  data.pseudo.dataset={report.dataset}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        if report.skipped:
+            raise typer.Exit(1)
+
+
+@app.command("self-train")
+def self_train(
+    config: Annotated[Path, typer.Argument(help="YAML of the teacher's run.")],
+    unlabelled: Annotated[
+        Path, typer.Option(help="Folder of images without labels, searched to any depth.")
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Values to change in the runs of teacher and student.",
+            metavar="[SECTION.KEY=VALUE]...",
+        ),
+    ] = None,
+    student_config: Annotated[
+        Path | None, typer.Option(help="YAML of the students' runs; by default the teacher's.")
+    ] = None,
+    student_from: Annotated[
+        str | None,
+        typer.Option(
+            help="What students start from: scratch, pretrained (the backbone's ImageNet "
+            "weights), teacher, or a checkpoint; by default what their YAML says.",
+            metavar="START",
+        ),
+    ] = None,
+    teacher: Annotated[
+        Path | None, typer.Option(help="A trained teacher, instead of training one.")
+    ] = None,
+    rounds: Annotated[
+        int, typer.Option(help="Students in a row, each the teacher of the next.", min=1)
+    ] = 1,
+    scales: Scales = None,
+    flip: TeacherFlip = True,
+    threshold: Threshold = 0.5,
+    class_threshold: ClassThreshold = None,
+    device: Device = None,
+    output: Output = None,
+) -> None:
+    """Train a teacher, label images with it, train a student on both, report the gain per class.
+
+    Half of every batch of the student has pseudo-labels (data.pseudo.fraction). The same command
+    goes on where it was broken off; finished stages stay. By default the output folder is
+    runs/NAME, NAME being the config's. Several processes: [bold]torchrun --nproc-per-node 4 -m eseg
+    self-train ...[/bold].
+    """
+    with clear_errors():
+        from eseg.config import load_config
+        from eseg.training.self_training import SelfTraining
+        from eseg.training.self_training import self_train as run
+
+        plan = SelfTraining(
+            teacher=load_config(config, overrides or ()),
+            student=load_config(student_config or config, overrides or ()),
+            unlabelled=unlabelled,
+            labels=_label_config(scales, flip, threshold, class_threshold),
+            rounds=rounds,
+            given_teacher=teacher,
+            student_from=student_from,
+        )
+        folder = output or Path("runs") / f"{config.parent.name}_{config.stem}".lstrip("_")
+        run(plan, folder, device=device, console=console)
+
+
+def _label_config(
+    scales: list[float] | None,
+    flip: bool,
+    threshold: float,
+    class_thresholds: Iterable[str] | None,
+    confidence: bool = False,
+    precision: str = "auto",
+) -> PseudoLabelConfig:
+    """The options about labels as one; raises `ConfigError` for what cannot be read."""
+    from eseg.config import ConfigError
+    from eseg.devices import choose_precision
+    from eseg.inference.pseudo_label import PseudoLabelConfig
+
+    by_class = {}
+    for text in class_thresholds or ():
+        name, _, number = text.rpartition("=")
+        try:
+            by_class[name] = float(number)
+        except ValueError:
+            raise ConfigError(
+                f"--class-threshold {text!r} is not CLASS=NUMBER, such as person=0.7"
+            ) from None
+    return PseudoLabelConfig(
+        scales=tuple(scales) if scales else PseudoLabelConfig.scales,
+        flip=flip,
+        threshold=threshold,
+        class_thresholds=by_class,
+        confidence=confidence,
+        precision=choose_precision(precision),
+    )

@@ -1,0 +1,44 @@
+"""What ends a run from outside, told as one clear error instead of a traceback per process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch.distributed as dist
+
+from eseg.training.step import TrainingError
+
+
+@contextmanager
+def clear_failures() -> Iterator[None]:
+    """Let a run fail with a `TrainingError` when another process is lost.
+
+    Raises:
+        TrainingError: A process of the run, or one that reads its data, died or cannot be reached.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        explanation = _explain(error)
+        if explanation is None:
+            raise
+        raise TrainingError(f"{explanation} --resume goes on from the last checkpoint") from error
+
+
+def _explain(error: RuntimeError) -> str | None:
+    """What to say about an error that is not the program's own, None for all others."""
+    reason = (str(error).splitlines() or [""])[0]
+    # Only the words tell these from other RuntimeErrors; the GPU's backend has a class of its own.
+    if isinstance(error, dist.DistError) or (type(error) is RuntimeError and "/gloo/" in reason):
+        reason = reason.rpartition("] ")[2].partition(". ")[0]
+        return (
+            f"another process of this run has ended or cannot be reached any more ({reason}). "
+            "Which one, and why, stands in its own message or in torchrun's summary."
+        )
+    if "DataLoader worker" in reason:
+        return (
+            f"a process that reads data has died ({reason.partition('. ')[0]}); often memory ran "
+            "out: lower loader.workers or loader.prefetch."
+        )
+    return None

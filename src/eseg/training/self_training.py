@@ -1,0 +1,289 @@
+"""Self-training: a teacher labels more images, and a student learns from both (section 4.4)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+from rich.console import Console
+
+from eseg.checkpoint import CheckpointError, load_checkpoint
+from eseg.config import ConfigError, InitConfig, PseudoConfig, RunConfig, class_table, to_plain
+from eseg.data.dataset import DataError
+from eseg.data.sampling import split_batch
+from eseg.devices import choose_device
+from eseg.inference.evaluate import evaluate_checkpoint
+from eseg.inference.folder import list_images
+from eseg.inference.labelling import check_scales
+from eseg.inference.pseudo_label import PseudoLabelConfig, pseudo_label, weights_sha256
+from eseg.inference.settings_file import is_begun, write_settings
+from eseg.training.distributed import Processes, join_processes
+from eseg.training.failures import clear_failures
+from eseg.training.run_folder import BEST, LAST, PREVIOUS
+from eseg.training.self_training_report import Round, Trained, write_report
+from eseg.training.step import images_per_part
+from eseg.training.trainer import train
+
+SCRATCH, PRETRAINED, TEACHER = "scratch", "pretrained", "teacher"
+"""What a student can start from, beside a checkpoint: random weights, the backbone's ImageNet
+weights, its teacher."""
+
+_SETTINGS, _FINISHED = "settings.json", "finished.json"
+_NO_SAY = {"data": ("dataset", "root"), "train": ("checkpoint_every", "log_every")}
+"""Keys of a run that may change when it is finished: where things lie, and what has no say in the
+weights."""
+
+
+@dataclass(frozen=True)
+class SelfTraining:
+    """What is to be done.
+
+    Attributes:
+        teacher: The run of the first teacher; of a given one, the data that it is compared on.
+        student: The run of every student. Its `data.pseudo.dataset` is filled in, and its `init`
+            too if `student_from` says what to start from.
+        unlabelled: A folder of images, searched to any depth.
+        labels: How the teachers label them.
+        rounds: How often a student is trained; each is the teacher of the next.
+        given_teacher: A checkpoint in place of a first teacher to be trained.
+        student_from: `SCRATCH`, `PRETRAINED`, `TEACHER`, the path of a checkpoint, or None for
+            what the student's config says.
+    """
+
+    teacher: RunConfig
+    student: RunConfig
+    unlabelled: Path
+    labels: PseudoLabelConfig
+    rounds: int = 1
+    given_teacher: Path | None = None
+    student_from: str | None = None
+
+    @property
+    def student_checkpoint(self) -> Path | None:
+        """The file that `student_from` names, if it names one."""
+        if self.student_from in (None, SCRATCH, PRETRAINED, TEACHER):
+            return None
+        return Path(str(self.student_from)).resolve()
+
+    @property
+    def pseudo(self) -> PseudoConfig:
+        """What the student's config says about its second source, or the defaults."""
+        return self.student.data.pseudo or PseudoConfig()
+
+    def student_of(self, teacher: Path, dataset: Path) -> RunConfig:
+        """The run of the student of one teacher.
+
+        Args:
+            teacher: The teacher's checkpoint.
+            dataset: YAML of its pseudo-labels.
+        """
+        starts = {
+            None: self.student.init,
+            SCRATCH: InitConfig(),
+            PRETRAINED: InitConfig(pretrained_backbone=True),
+            TEACHER: InitConfig(checkpoint=teacher.resolve()),
+        }
+        given = InitConfig(checkpoint=self.student_checkpoint)
+        pseudo = replace(self.pseudo, dataset=dataset, root=None, split="train")
+        data = replace(self.student.data, pseudo=pseudo)
+        return replace(self.student, data=data, init=starts.get(self.student_from, given))
+
+
+def self_train(
+    plan: SelfTraining,
+    output: Path,
+    *,
+    device: str | None = None,
+    console: Console | None = None,
+) -> Path:
+    """Train a teacher, let it label images, train a student, and report what that brought.
+
+    Called again after an interruption, it goes on where it was; what is finished stays. Under
+    torchrun every process calls this.
+
+    Args:
+        plan: What to do.
+        output: Folder for `round1/teacher`, `round1/pseudo_labels` and `round1/student`, the same
+            for further rounds without a teacher, `report.md` and `report.json`.
+        device: `cuda`, `mps`, `cpu`, or None for the best there is.
+        console: Where to print; by default standard output.
+
+    Returns:
+        The last student's checkpoint.
+
+    Raises:
+        CheckpointError: A checkpoint cannot be read or does not fit, or the folder of a run cannot
+            be written.
+        ConfigError: Teacher and student are for different classes, or there is to be no round.
+        DataError: The data or the images are not as described, a threshold cannot be meant, or a
+            stage was made with other settings.
+        DeviceError: The device is not there.
+        TrainingError: A training failed, or another process was lost.
+    """
+    with clear_failures(), join_processes(choose_device(device)) as processes:
+        console = console or Console()
+        console.quiet = console.quiet or not processes.is_main
+        _require_feasible(plan, output, processes.world)
+        stages = _Stages(plan, output, processes, console)
+        first = teacher = plan.given_teacher or stages.train_teacher()
+        rounds = []
+        for number in range(1, plan.rounds + 1):
+            rounds.append(stages.run_round(number, teacher))
+            teacher = rounds[-1].student.checkpoint
+        if processes.is_main:
+            stages.report(first, rounds)
+    return teacher
+
+
+class _Stages:
+    """The stages of self-training; each is done once, however often it is asked for."""
+
+    def __init__(
+        self, plan: SelfTraining, output: Path, processes: Processes, console: Console
+    ) -> None:
+        self.plan = plan
+        self.output = output
+        self.processes = processes
+        self.console = console
+
+    def train_teacher(self) -> Path:
+        """The first teacher's checkpoint."""
+        config = self.plan.teacher
+        settings = {"config": _comparable(config), "initial_weights": _initial_weights(config)}
+        return self._train(config, self.output / "round1" / "teacher", settings)
+
+    def run_round(self, number: int, teacher: Path) -> Round:
+        """Pseudo-labels, and a student that learns from them."""
+        folder = self.output / f"round{number}"
+        self._say(f"{folder / 'pseudo_labels'}: labels of {teacher}")
+        labels = pseudo_label(
+            load_checkpoint(teacher),
+            self.plan.unlabelled,
+            folder / "pseudo_labels",
+            self.plan.labels,
+            device=self.processes.device,
+            console=self.console,
+        )
+        for error in labels.skipped.values():
+            self._say(f"skipped: {error}")
+        self.console.print(labels.table())
+        config = self.plan.student_of(teacher, labels.dataset)
+        settings = {"config": _comparable(config), "initial_weights": _initial_weights(config)}
+        settings["pseudo_labels"] = labels.fingerprint
+        student = self._train(config, folder / "student", settings)
+        return Round(labels, Trained.of_run(student))
+
+    def report(self, teacher: Path, rounds: Sequence[Round]) -> None:
+        """Write what came out of it; a given first teacher is measured for that."""
+        if self.plan.given_teacher is None:
+            first = Trained.of_run(teacher)
+        else:
+            first = self._measured(teacher)
+        try:
+            path = write_report(self.output, first, rounds)
+        except OSError as error:
+            raise DataError(f"{self.output}: cannot be written ({error}); make room") from error
+        self._say(f"report {path}")
+
+    def _measured(self, checkpoint: Path) -> Trained:
+        """A network with its scores on the validation split, measured once."""
+        loaded, data = load_checkpoint(checkpoint), self.plan.teacher.data
+        about = {"weights": weights_sha256(loaded), "data": to_plain(data)}
+        path = self.output / "teacher_scores.json"
+        noted = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        if noted.get("about") != about:
+            self._say(f"measuring {checkpoint}")
+            device = self.processes.device
+            scores = evaluate_checkpoint(loaded, data, data.val_split, device=device)
+            noted = {"about": about, "scores": scores.to_dict()}
+            write_settings(path, noted)
+        return Trained(checkpoint, loaded.classes.names, noted["scores"])
+
+    def _train(self, config: RunConfig, folder: Path, settings: Mapping[str, Any]) -> Path:
+        """Train one network, or go on with it, or find it finished."""
+        remedy = (
+            f"move {folder} away to make this stage and those after it anew, or choose another "
+            "--output"
+        )
+        begun = is_begun(folder / _SETTINGS, settings, remedy)
+        if begun and (folder / _FINISHED).exists():
+            self._say(f"{folder}: finished before")
+            return folder / BEST
+        self._say(f"{folder}: training")
+        if self.processes.is_main and not begun:
+            _require_no_run(folder)
+            write_settings(folder / _SETTINGS, settings)
+        result = train(
+            config, folder, device=str(self.processes.device), resume=begun, console=self.console
+        )
+        if self.processes.is_main:
+            write_settings(folder / _FINISHED, {"miou": result.best["miou"]})
+        if self.processes.world > 1:
+            dist.barrier()  # The first process has written the checkpoint; the others load it.
+        return result.checkpoint
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _require_feasible(plan: SelfTraining, output: Path, world: int) -> None:
+    """Find out now what would otherwise stop a later stage, hours from here."""
+    if plan.rounds < 1:
+        raise ConfigError(f"rounds: at least 1, not {plan.rounds}")
+    classes, of_student = class_table(plan.teacher.data), class_table(plan.student.data)
+    if classes.names != of_student.names:
+        raise ConfigError(
+            f"the teacher is for the classes {', '.join(classes.names)}, the student for "
+            f"{', '.join(of_student.names)}; give both the same data set"
+        )
+    check_scales(plan.labels.scales)
+    plan.labels.thresholds(classes)
+    split_batch(images_per_part(plan.student, world), plan.pseudo.fraction)
+    if not plan.unlabelled.is_dir():
+        raise DataError(f"{plan.unlabelled}: no such folder; name the one with the images")
+    list_images([plan.unlabelled], output)
+    start = plan.student_checkpoint
+    if start is not None and not start.is_file():
+        raise ConfigError(
+            f"students cannot start from '{plan.student_from}': it is neither {SCRATCH}, "
+            f"{PRETRAINED} nor {TEACHER}, and no such file is there"
+        )
+    if start is not None:
+        load_checkpoint(start)
+    if plan.given_teacher is None:
+        images_per_part(plan.teacher, world)
+    elif (names := load_checkpoint(plan.given_teacher).classes.names) != classes.names:
+        raise DataError(
+            f"{plan.given_teacher} knows the classes {', '.join(names)}; the data set has "
+            f"{', '.join(classes.names)}: take a teacher for the same, in the same order"
+        )
+
+
+def _require_no_run(folder: Path) -> None:
+    if any((folder / name).exists() for name in (BEST, LAST, PREVIOUS)):
+        raise CheckpointError(
+            f"{folder} holds a run that `eseg self-train` did not begin; choose another --output"
+        )
+
+
+def _comparable(config: RunConfig) -> dict[str, Any]:
+    """What has a say in the weights of a run, but for the content of its files."""
+    plain = to_plain(config)
+    for section, keys in _NO_SAY.items():
+        plain[section] = {key: x for key, x in plain[section].items() if key not in keys}
+    if config.data.pseudo is not None:
+        plain["data"]["pseudo"] = {"fraction": config.data.pseudo.fraction}
+    if config.init.checkpoint is not None:
+        del plain["init"]["checkpoint"]  # its content counts: `_initial_weights`
+    del plain["loader"]
+    return plain
+
+
+def _initial_weights(config: RunConfig) -> str | None:
+    """A hash of the checkpoint that a run starts from, if it starts from one."""
+    path = config.init.checkpoint
+    return None if path is None else weights_sha256(load_checkpoint(path))
