@@ -16,8 +16,8 @@ from eseg.data.dataset import ClassTable
 from eseg.models import ESeg, ModelConfig
 
 _HEAD = "head"
-_FREE = {"num_classes", "norm_momentum"}
-"""What may differ: the head is made anew for other classes, the momentum is in no weight."""
+_FREE = {"num_classes", "norm_momentum", "fusion_slope"}
+"""What may differ: the head is made anew for other classes, the others are in no weight."""
 
 
 @dataclass(frozen=True)
