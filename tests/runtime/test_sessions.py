@@ -10,7 +10,12 @@ import pytest
 
 from eseg.runtime import EngineError, Predictor, RuntimeFileError
 from eseg.runtime.metadata import SCHEMA
-from eseg.runtime.sessions import OnnxSession, OpenVinoSession, open_session
+from eseg.runtime.sessions import (
+    OnnxSession,
+    OpenVinoSession,
+    _own_precision,
+    open_session,
+)
 
 FILES = [("mean.onnx", "onnxruntime"), ("mean.onnx", "openvino"), ("mean.xml", "openvino")]
 
@@ -129,7 +134,7 @@ def test_precisions(export, noise, name, engine):
             open_session(path, engine=engine, precision="fp16")
 
 
-def test_openvino_computes_in_fp32_unless_the_file_or_the_caller_says_otherwise(export):
+def test_openvino_never_computes_more_coarsely_than_the_file_unless_it_is_told_to(export):
     import openvino
 
     def precision_of(session):
@@ -140,8 +145,23 @@ def test_openvino_computes_in_fp32_unless_the_file_or_the_caller_says_otherwise(
     own_choice = own_choice.get_property("INFERENCE_PRECISION_HINT")
     assert precision_of(open_session(export("b.xml"))) == openvino.Type.f32
     assert precision_of(open_session(export("c.xml", precision="int8"))) == own_choice
-    asked = open_session(export("d.xml", precision="fp16"), precision="fp32")
-    assert precision_of(asked) == openvino.Type.f32
+    half, types = export("d.xml", precision="fp16"), (openvino.Type.f32, openvino.Type.f16)
+    assert precision_of(open_session(half)) in types
+    assert precision_of(open_session(half, precision="fp32")) == openvino.Type.f32
+
+
+@pytest.mark.parametrize(
+    ("precision", "capabilities", "wanted"),
+    [
+        ("fp32", ["FP32", "BF16", "FP16"], "fp32"),
+        ("fp16", ["FP32", "BF16"], "fp32"),
+        ("fp16", ["FP32", "BF16", "FP16"], None),
+        ("int8", ["FP32", "BF16"], None),
+    ],
+)
+def test_arithmetic_follows_file_and_device(info, precision, capabilities, wanted):
+    info = dataclasses.replace(info, precision=precision)
+    assert _own_precision(info, capabilities) == wanted
 
 
 @each_file

@@ -121,6 +121,11 @@ def write_labels(
     write(np.require(logits, np.float32, "A"), rows, columns, labels, confidence)
 
 
+def prepare() -> None:
+    """Compile now what would otherwise be compiled with the first image."""
+    _compiled()
+
+
 @functools.cache
 def _compiled() -> Callable[..., None] | None:
     """The compiled form of `_write_arrays`, or None where Numba is not installed."""

@@ -8,7 +8,11 @@ from typing import overload
 
 import numpy as np
 
-from eseg.inference.labels_numpy import upsample_labels, upsample_labels_with_confidence
+from eseg.inference.labels_numpy import (
+    prepare,
+    upsample_labels,
+    upsample_labels_with_confidence,
+)
 from eseg.runtime.images import ImageLike, as_batch, as_pixels
 from eseg.runtime.limits import check_gives_logits, check_size
 from eseg.runtime.segmentation import Segmentation
@@ -23,8 +27,8 @@ class Predictor:
         engine: `onnxruntime` or `openvino`, which runs `.onnx` files too; by the suffix if None.
         device: `cpu` if None. ONNX Runtime also knows `cuda` and `cuda:1`, OpenVINO what
             `openvino.Core().available_devices` lists.
-        precision: Arithmetic of OpenVINO: `fp32`, `bf16` or `fp16`. If None, an fp32 file is
-            computed in fp32, and for other files the engine takes what is fastest on this machine.
+        precision: Arithmetic of OpenVINO: `fp32`, `bf16` or `fp16`. If None, it is never coarser
+            than the file's; see `eseg.runtime.sessions.open_session`.
         threads: Threads of a CPU to compute with; the engine's own choice if None.
         with_confidence: Whether the probability of every label is wanted; it costs a softmax at
             full size.
@@ -60,6 +64,8 @@ class Predictor:
         self._with_confidence = with_confidence
         if with_confidence:
             check_gives_logits(self.info, path, "confidence")
+        if self.info.outputs == "logits":
+            prepare()
 
     @overload
     def __call__(self, image: ImageLike) -> Segmentation: ...
