@@ -253,7 +253,7 @@ def fingerprint(value: Any) -> str:
 def main() -> None:
     """Run, kill, compare, and write the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--steps", type=int, default=180)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0, help="of the times of the kills")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     options = parser.parse_args()

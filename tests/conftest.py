@@ -1,7 +1,15 @@
-"""A toy data set that is learnt in seconds, and one finished run on it that many tests read."""
+"""A toy data set that is learnt in seconds, one finished run on it that many tests read, and tiny
+copies of official data sets in their exact layouts."""
 
+import ast
+import importlib.util
+import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # before NumPy and torch start their threads
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
@@ -13,7 +21,19 @@ from eseg.checkpoint import load_checkpoint
 from eseg.config import parse_config
 from eseg.training.trainer import train
 
+TESTS = Path(__file__).parent
+ENGINES = {"deploy", "inference", "runtime"}
+"""Folders whose tests load OpenVINO, ONNX Runtime, Numba and compiled packages."""
+
 CLASSES = (("ground", (90, 90, 90)), ("box", (200, 40, 40)), ("ball", (40, 60, 220)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Make two groups of about the same length, for the two processes that share the suite."""
+    for item in items:
+        folder = item.path.relative_to(TESTS).parts[0]
+        item.add_marker(pytest.mark.xdist_group("engines" if folder in ENGINES else "rest"))
 
 
 def draw(index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -113,3 +133,120 @@ def toy_run(toy_config, tmp_path_factory):
 def toy_model(toy_run):
     """The network of that run, in evaluation mode."""
     return load_checkpoint(toy_run.folder / "best.pt").build_model()
+
+
+@pytest.fixture(scope="session")
+def mmseg_metainfo():
+    """Classes and palette as a source file of mmsegmentation has them; nothing of it is run."""
+
+    def read(module: str, dataset: str) -> tuple[list[str], list[tuple[int, int, int]]]:
+        package = Path(importlib.util.find_spec("mmseg").origin).parent
+        tree = ast.parse((package / "datasets" / f"{module}.py").read_text())
+        (named,) = (x for x in tree.body if isinstance(x, ast.ClassDef) and x.name == dataset)
+        (info,) = (
+            x.value
+            for x in named.body
+            if isinstance(x, ast.Assign) and x.targets[0].id == "METAINFO"
+        )
+        values = {item.arg: ast.literal_eval(item.value) for item in info.keywords}
+        return list(values["classes"]), [tuple(colour) for colour in values["palette"]]
+
+    return read
+
+
+def write_pair(image: Path, mask: Path | None, values, size, palette=None) -> None:
+    """An image of noise, and a mask of blocks that show these values in turn."""
+    rng = np.random.default_rng([*image.name.encode()])
+    height, width = size
+    image.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8)).save(image)
+    if mask is None:
+        return
+    mask.parent.mkdir(parents=True, exist_ok=True)
+    places = np.arange(height * width) * len(values) // (height * width)
+    labels = Image.fromarray(
+        np.array(values, np.uint8)[places].reshape(height, width, -1).squeeze()
+    )
+    if palette is not None:
+        labels.putpalette([part for colour in palette for part in colour])
+    labels.save(mask)
+
+
+def write_cityscapes(root: Path) -> None:
+    fine = [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 26, 27, 28, 31, 32, 33, 0, 4, 6, 18, 30]
+    for split, city, frames, kinds in (
+        ("train", "aachen", 2, ("gtFine", "gtCoarse")),
+        ("train", "bochum", 1, ("gtFine", "gtCoarse")),
+        ("val", "frankfurt", 2, ("gtFine", "gtCoarse")),
+        ("val", "munster", 1, ("gtFine", "gtCoarse")),
+        ("test", "berlin", 2, ("gtFine",)),
+        ("train_extra", "augsburg", 1, ("gtCoarse",)),
+    ):
+        for frame in range(frames):
+            stem = f"{city}_{frame:06}_000019"
+            image = root / "leftImg8bit" / split / city / f"{stem}_leftImg8bit.png"
+            for kind in kinds:
+                values = {"gtFine": fine[frame:], "gtCoarse": [0, 7, 7, 23, 26]}[kind]
+                mask = root / kind / split / city / f"{stem}_{kind}_labelIds.png"
+                write_pair(image, mask, [3] if split == "test" else values, (33, 65 + 2 * frame))
+                mask.with_name(f"{stem}_{kind}_polygons.json").write_text("{}")
+
+
+def write_ade20k(root: Path) -> None:
+    for split, word in (("training", "train"), ("validation", "val")):
+        for number in (1, 2):
+            name = f"{split}/ADE_{word}_{number:08}"
+            mask = root / "annotations" / f"{name}.png"
+            values = [*range(151), *range(60)][number:]
+            write_pair(root / "images" / f"{name}.jpg", mask, values, (31 + 10 * number, 57))
+    image = root / "release_test" / "testing" / "ADE_test_00000001.jpg"
+    write_pair(image, None, (), (45, 37))
+    (root / "objectInfo150.txt").write_text("Idx\tRatio\tTrain\tVal\tName\n")
+
+
+def write_vistas(root: Path, versions: dict[str, tuple[str, list, list]]) -> None:
+    for folder, (config, names, palette) in versions.items():
+        labels = [
+            {"name": f"object--{i}", "readable": name, "color": list(colour)}
+            | {"instances": False, "evaluate": name not in ("Unlabeled", "Ground")}
+            for i, (name, colour) in enumerate(zip(names, palette, strict=True))
+        ]
+        (root / config).write_text(json.dumps({"version": "1", "labels": labels}))
+        for split in ("training", "validation"):
+            for number in (1, 2):
+                image = root / split / "images" / f"{split[0]}-x_{number}.jpg"
+                mask = root / split / folder / f"{image.stem}.png"
+                ids = [len(names) - 1, *range(len(names))][number - 1 :]
+                write_pair(image, mask, ids, (35, 49 + number), palette)
+    write_pair(root / "testing/images/_t1.jpg", None, (), (21, 35))
+
+
+def write_camvid_segnet(root: Path) -> None:
+    frames = {"train": "0001TP_006690", "val": "0016E5_07959", "test": "Seq05VD_f00000"}
+    for split, frame in frames.items():
+        mask = root / f"{split}annot" / f"{frame}.png"
+        write_pair(root / split / f"{frame}.png", mask, range(12), (23, 31))
+
+
+@pytest.fixture(scope="session")
+def official_root(tmp_path_factory, mmseg_metainfo):
+    """Makes the folder of an official data set, or gives the one made before: do not change it."""
+    v1 = ("config.json", *mmseg_metainfo("mapillary", "MapillaryDataset_v1"))
+    v2 = ("config_v2.0.json", *mmseg_metainfo("mapillary", "MapillaryDataset_v2"))
+    both = {"v1.2/labels": ("config_v1.2.json", *v1[1:]), "v2.0/labels": v2}
+    writers = {
+        "cityscapes": write_cityscapes,
+        "ade20k": write_ade20k,
+        "vistas": lambda root: write_vistas(root, {"labels": v1}),
+        "vistas_v2": lambda root: write_vistas(root, both),
+        "camvid": write_camvid_segnet,
+    }
+    made = {}
+
+    def make(name: str) -> Path:
+        if name not in made:
+            made[name] = tmp_path_factory.mktemp(name)
+            writers[name](made[name])
+        return made[name]
+
+    return make

@@ -9,6 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from eseg.runtime.metadata import KEY, ExportInfo
+from eseg.runtime.sessions import openvino_core
 
 STRIDE = 8
 
@@ -46,7 +47,7 @@ def export(tmp_path, info):
             return path
         plain = tmp_path / "plain.onnx"
         onnx.save(model, plain)
-        converted = openvino.Core().read_model(plain)
+        converted = openvino_core().read_model(plain)
         if text is not None:
             converted.set_rt_info(text, KEY)
         openvino.save_model(converted, path, compress_to_fp16=False)

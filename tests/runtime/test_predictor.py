@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from eseg.runtime import ImageError, Predictor, RuntimeFileError, Segmentation
+from eseg.runtime.resizing import ResizeConfig
 
 ENGINES = [("mean.onnx", "onnxruntime"), ("mean.onnx", "openvino"), ("mean.xml", "openvino")]
 
@@ -54,6 +55,27 @@ def test_a_file_of_labels_gives_them_as_they_are(export, noise, name, engine):
     np.testing.assert_array_equal(result.labels, image.argmax(axis=2))
     assert result.labels.dtype == np.uint8
     assert result.confidence is None
+
+
+@pytest.mark.parametrize(
+    ("resize", "base"), [(ResizeConfig(24), (24, 34)), (ResizeConfig(None, 94), (66, 94))]
+)
+def test_an_image_is_brought_to_size_and_labelled_at_its_own(export, noise, resize, base):
+    predict = Predictor(export(resize=resize), with_confidence=True)
+    assert predict.info.resize == resize
+    image = noise(33, 47)
+    small = np.asarray(Image.fromarray(image).resize(base[::-1], Image.Resampling.BILINEAR))
+    logits, _ = reference(small)
+    full = F.interpolate(logits[None], (33, 47), mode="bilinear")[0]
+    np.testing.assert_allclose(predict.logits(image), logits.numpy(), rtol=1e-5)
+    result = predict(image)
+    np.testing.assert_array_equal(result.image, image)
+    np.testing.assert_array_equal(result.labels, full.argmax(0).numpy())
+    np.testing.assert_allclose(result.confidence, full.softmax(0).amax(0).numpy(), rtol=1e-3)
+
+    labels = Predictor(export(resize=resize, outputs="labels"))(image).labels
+    nearest = Image.fromarray(small.argmax(2).astype(np.uint8)).resize((47, 33), 0)
+    np.testing.assert_array_equal(labels, np.asarray(nearest))
 
 
 @each_engine

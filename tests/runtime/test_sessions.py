@@ -4,6 +4,8 @@ import builtins
 import dataclasses
 import json
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from eseg.runtime.sessions import (
     OpenVinoSession,
     _own_precision,
     open_session,
+    openvino_core,
 )
 
 FILES = [("mean.onnx", "onnxruntime"), ("mean.onnx", "openvino"), ("mean.xml", "openvino")]
@@ -141,7 +144,7 @@ def test_openvino_never_computes_more_coarsely_than_the_file_unless_it_is_told_t
         model = session._request.get_compiled_model()
         return model.get_property("INFERENCE_PRECISION_HINT")
 
-    own_choice = openvino.Core().compile_model(export("a.xml"), "CPU", {})
+    own_choice = openvino_core().compile_model(export("a.xml"), "CPU", {})
     own_choice = own_choice.get_property("INFERENCE_PRECISION_HINT")
     assert precision_of(open_session(export("b.xml"))) == openvino.Type.f32
     assert precision_of(open_session(export("c.xml", precision="int8"))) == own_choice
@@ -185,3 +188,23 @@ def test_results_belong_to_the_caller(export, noise, name, engine):
     session.run(255 - noise(16, 24)[None])
     np.testing.assert_array_equal(first, kept)
     assert re.fullmatch(r"float32", str(first.dtype))
+
+
+SIGNALS_AFTER_SESSIONS = """
+import faulthandler, os, signal, sys
+
+faulthandler.enable()
+signal.signal(signal.SIGUSR1, lambda *_: print("handled", flush=True))
+from eseg.runtime.sessions import open_session
+
+first, second = open_session(sys.argv[1]), open_session(sys.argv[1])
+del first
+del second
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+
+
+def test_signals_are_handled_after_openvino_was_used(export):
+    command = [sys.executable, "-c", SIGNALS_AFTER_SESSIONS, str(export("mean.xml"))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr

@@ -10,6 +10,7 @@ from eseg.deploy.errors import extra_missing
 from eseg.deploy.onnx_file import onnx_model
 from eseg.deploy.pixels import PixelNetwork
 from eseg.runtime.metadata import KEY, ExportInfo
+from eseg.runtime.sessions import openvino_core
 
 if TYPE_CHECKING:
     import openvino
@@ -26,7 +27,6 @@ def openvino_model(network: PixelNetwork, size: tuple[int, int] | None = None) -
             graph.
     """
     try:
-        import openvino
         from openvino.passes import ConstantFolding, Manager
     except ImportError as error:
         raise extra_missing("openvino", "onnx,openvino", error) from None
@@ -37,7 +37,7 @@ def openvino_model(network: PixelNetwork, size: tuple[int, int] | None = None) -
         path = Path(folder) / "network.onnx"
         onnx_ir.save(model, path)
         # Not `convert_model`, which reports its use to its makers.
-        model = openvino.Core().read_model(path)
+        model = openvino_core().read_model(path)
     passes = Manager()
     passes.register_pass(ConstantFolding())  # the shapes of biases, among others
     passes.run_passes(model)

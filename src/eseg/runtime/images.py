@@ -10,10 +10,10 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 ImageLike: TypeAlias = str | Path | Image.Image | np.ndarray
 """A file, a Pillow picture of 8 bits, or a uint8 RGB array (height, width, 3)."""
@@ -29,7 +29,23 @@ FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 
 _LARGEST_16_BIT = 65_535
 
+_EXIF_IN_PNG = (b"eXIf", b"Raw profile type exif", b"tiff:Orientation")
+_TURNED = range(2, 9)
+"""EXIF orientations other than upright."""
+
 _pillow_lock = threading.Lock()
+
+
+class Header(NamedTuple):
+    """How a file stores its picture.
+
+    Attributes:
+        mode: Pillow's name of the pixels' kind, such as "P" for a palette.
+        orientation: The EXIF orientation, 1 (as it is stored) to 8.
+    """
+
+    mode: str
+    orientation: int
 
 
 class ImageError(ValueError):
@@ -159,6 +175,30 @@ def open_picture(path: Path) -> tuple[Image.Image, str]:
         except Exception as error:
             raise _damaged(path, error) from error
     return image, rawmode
+
+
+def read_header(path: Path) -> Header:
+    """How a file stores its picture, without decoding it where the format allows.
+
+    Args:
+        path: A file that `open_picture` reads.
+
+    Raises:
+        ImageError: The file is no readable image.
+    """
+    try:
+        with _quiet_pillow():
+            image = Image.open(path, formats=FORMATS)
+        with image:
+            # PNG files may say it behind the pixels, so Pillow decodes them to ask.
+            asks = image.format != "PNG" or any(mark in path.read_bytes() for mark in _EXIF_IN_PNG)
+            if not asks:
+                return Header(image.mode, 1)
+            with _quiet_pillow():
+                orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+            return Header(image.mode, orientation if orientation in _TURNED else 1)
+    except Exception as error:
+        raise _damaged(path, error) from error
 
 
 def rgb_pixels(image: Image.Image, path: Path) -> np.ndarray:

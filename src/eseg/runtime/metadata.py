@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
+
+from eseg.runtime.resizing import ResizeConfig
 
 SCHEMA = 1
 """Version of the text that `ExportInfo` writes; files of a newer one are refused."""
@@ -40,6 +42,8 @@ class ExportInfo:
         step: Optimiser steps behind the weights.
         source: SHA-256 of the weights as the checkpoint holds them, in hexadecimal.
         eseg: Version of eseg that wrote the file.
+        resize: What images are to be brought to first, as in training, the labels then being made
+            at their own size; None for images as they are.
     """
 
     names: tuple[str, ...]
@@ -52,6 +56,7 @@ class ExportInfo:
     step: int
     source: str
     eseg: str
+    resize: ResizeConfig | None = None
 
     def __post_init__(self) -> None:
         if not self.names or len(self.names) != len(self.palette):
@@ -80,6 +85,7 @@ class ExportInfo:
                 "model": self.model,
                 "step": self.step,
                 "source": self.source,
+                "resize": None if self.resize is None else asdict(self.resize),
             }
         )
 
@@ -109,7 +115,7 @@ class ExportInfo:
                 f"{SCHEMA}); update eseg"
             )
         try:
-            size = content["size"]
+            size, resize = content["size"], content.get("resize")
             return cls(
                 names=tuple(str(name) for name in content["names"]),
                 palette=tuple((int(r), int(g), int(b)) for r, g, b in content["palette"]),
@@ -121,6 +127,7 @@ class ExportInfo:
                 step=int(content["step"]),
                 source=str(content["source"]),
                 eseg=str(content["eseg"]),
+                resize=None if resize is None else ResizeConfig(**resize),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise RuntimeFileError(_damaged(path, error)) from None

@@ -15,6 +15,7 @@ from eseg.inference.labels_numpy import (
 )
 from eseg.runtime.images import ImageLike, as_batch, as_pixels
 from eseg.runtime.limits import check_gives_logits, check_size
+from eseg.runtime.resizing import labels_at, to_size
 from eseg.runtime.segmentation import Segmentation
 from eseg.runtime.sessions import open_session
 
@@ -99,7 +100,7 @@ class Predictor:
 
         Returns:
             Unnormalised scores, float32 (classes, height / stride, width / stride), the sides
-            rounded up.
+            rounded up; those of the resized image where the file says so (`info.resize`).
 
         Raises:
             ImageError: It is no readable image, or not of the size that the file takes.
@@ -112,7 +113,7 @@ class Predictor:
         output, confidence = self._run(pixels), None
         size = (pixels.shape[0], pixels.shape[1])
         if self.info.outputs == "labels":
-            labels = output
+            labels = labels_at(output, size)
         elif self._with_confidence:
             labels, confidence = upsample_labels_with_confidence(output, size)
         else:
@@ -120,6 +121,7 @@ class Predictor:
         return Segmentation(pixels, labels, confidence, self.info.names, self.info.palette)
 
     def _run(self, pixels: np.ndarray) -> np.ndarray:
-        """The output for one image, without its batch axis."""
+        """The output for one image, brought to size, without its batch axis."""
+        pixels = to_size(pixels, self.info.resize)
         check_size(self.info, self._path, pixels.shape[0], pixels.shape[1])
         return self._session.run(pixels[None])[0]

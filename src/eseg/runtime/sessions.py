@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from pathlib import Path
@@ -155,7 +156,7 @@ class OpenVinoSession:
             import openvino
         except ImportError as error:
             raise _not_installed("openvino", error) from None
-        core = openvino.Core()
+        core = openvino_core()
         name, present = device.upper(), core.available_devices
         if name not in present:
             listed = ", ".join(present).lower()
@@ -197,6 +198,28 @@ class OpenVinoSession:
         """The network's one output for uint8 RGB (1, height, width, 3); see `ExportInfo`."""
         with self._turn:
             return self._request.infer([image], share_inputs=True)[0]
+
+
+_core_is_made = threading.Lock()
+
+
+def openvino_core() -> openvino.Core:
+    """The one `openvino.Core` of this process, never given up.
+
+    On Linux, a Core that knows its CPU has given the thread that asked it another stack for signal
+    handlers, and gives the former one back when it is deleted. Of several Cores that are not
+    deleted in reverse order, one gives back a stack that is no longer there, and the next signal
+    (Ctrl-C, a child process that ends) is a segmentation fault.
+    """
+    with _core_is_made:
+        return _make_core()
+
+
+@functools.cache
+def _make_core() -> openvino.Core:
+    import openvino
+
+    return openvino.Core()
 
 
 Session: TypeAlias = OnnxSession | OpenVinoSession
