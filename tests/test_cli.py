@@ -96,9 +96,9 @@ def test_evaluate_prints_the_scores_that_training_kept(checkpoint, toy_dataset, 
 def test_scales_take_several_numbers(checkpoint, toy_dataset, monkeypatch):
     seen = []
 
-    def spy(model, image, scales, flip):
+    def spy(model, image, scales, flip, resize):
         seen.append((tuple(scales), flip))
-        return averaged_probs(model, image, scales, flip)
+        return averaged_probs(model, image, scales, flip, resize)
 
     monkeypatch.setattr("eseg.inference.labelling.averaged_probs", spy)
     words = ["evaluate", checkpoint, "--data", toy_dataset, "--device", "cpu"]

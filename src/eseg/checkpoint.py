@@ -12,8 +12,16 @@ import torch
 from torch import Tensor
 
 from eseg.atomic import replacing
-from eseg.config import parse_model_config, to_plain
+from eseg.config import (
+    ConfigError,
+    DataConfig,
+    parse_model_config,
+    parse_resize_config,
+    parse_streets_config,
+    to_plain,
+)
 from eseg.data.dataset import ClassTable
+from eseg.data.transforms import ResizeConfig
 from eseg.models import ESeg, ModelConfig, create_model
 
 SCHEMA = 1
@@ -47,6 +55,29 @@ class Checkpoint:
     run: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def resize(self) -> ResizeConfig | None:
+        """What images are brought to before this network sees them, as in its run; or None.
+
+        Raises:
+            CheckpointError: The run's record of it is damaged.
+        """
+        raw = (self.run.get("data") or {}).get("resize")
+        try:
+            return None if raw is None else parse_resize_config(raw)
+        except ConfigError as error:
+            raise CheckpointError(f"the checkpoint's data.resize is damaged: {error}") from None
+
+    def data_config(self, dataset: Path, root: Path | None = None) -> DataConfig:
+        """A data set to measure this network on; its `streets` are the scenes of its own run.
+
+        Args:
+            dataset: Path of a data set's YAML, or a built-in name.
+            root: Where the data lies, instead of what the YAML says.
+        """
+        raw = (self.run.get("data") or {}).get("streets") or {}
+        return DataConfig(dataset=dataset, root=root, streets=parse_streets_config(raw))
 
     def build_model(self, device: torch.device | str = "cpu") -> ESeg:
         """The network in evaluation mode with these weights.

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 from eseg.config import (
     ConfigError,
@@ -20,7 +21,8 @@ from eseg.config import (
     save_config,
     to_plain,
 )
-from eseg.data.dataset import IGNORE_INDEX, SegmentationDataset
+from eseg.data.dataset import IGNORE_INDEX, DataError, SegmentationDataset
+from eseg.data.folder import list_split
 from eseg.data.streets import CLASSES, Streets
 from eseg.data.transforms import AugmentConfig
 from eseg.models import PRESETS
@@ -66,8 +68,11 @@ def test_something_is_shipped():
 
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: str(path.relative_to(REPOSITORY)))
-def test_shipped_runs_load(path, tmp_path):
-    config = load_config(path)
+def test_shipped_runs_load(path, tmp_path, official_root):
+    given = yaml.safe_load(path.read_text())["data"]["dataset"]
+    # Its own files say the classes of Vistas, so it alone has to be there.
+    overrides = [f"data.root={official_root(given)}"] if given.startswith("vistas") else []
+    config = load_config(path, overrides)
     assert config.model.num_classes == len(class_table(config.data))
     assert parse_config(to_plain(config)) == config
     save_config(config, tmp_path / "config.yaml")
@@ -282,6 +287,37 @@ def test_open_split(tmp_path):
     assert streets.classes == class_table(DataConfig())
 
 
+@pytest.mark.parametrize("name", ["cityscapes", "ade20k", "vistas", "vistas_v2", "camvid"])
+def test_official_sets_have_a_name_and_a_root(tmp_path, official_root, name):
+    path = run_file(tmp_path, data={"dataset": name, "root": "unpacked"})
+    (tmp_path / "unpacked").symlink_to(official_root(name))
+    data = load_config(path).data
+    assert data == DataConfig(Path(name), (tmp_path / "unpacked").resolve())
+    train = open_split(data, "train")
+    assert isinstance(train, SegmentationDataset)
+    assert train.classes == class_table(data)
+    overrides = [f"data.dataset={name}", f"data.root={official_root(name)}"]
+    config = load_config(run_file(tmp_path), overrides)
+    assert config.data == data
+    assert config.model.num_classes == len(train.classes)
+
+
+def test_classes_are_known_before_the_data_is_there(tmp_path):
+    for name, count in (("cityscapes", 19), ("ade20k", 150), ("camvid", 11)):
+        assert load_config(run_file(tmp_path, data={"dataset": name})).model.num_classes == count
+    with pytest.raises(ConfigError, match=r"data.dataset: vistas: say where the data set lies"):
+        load_config(run_file(tmp_path, data={"dataset": "vistas"}))
+
+
+def test_splits_without_masks_are_for_those_who_ask(tmp_path):
+    path = dataset_file(tmp_path, splits={"train": {"images": "images/*.png"}})
+    (tmp_path / "data/images").mkdir(parents=True)
+    Image.new("RGB", (3, 2)).save(tmp_path / "data/images/a.png")
+    with pytest.raises(DataError, match="'train' of data set 'yard' has images but no masks"):
+        open_split(DataConfig(path), "train")
+    assert len(open_split(DataConfig(path), "train", unlabelled=True)) == 1
+
+
 def test_model_configs_of_checkpoints():
     for preset in PRESETS.values():
         assert parse_model_config(to_plain(preset)) == preset
@@ -322,10 +358,30 @@ def test_root_is_relative_to_the_yaml_and_can_be_replaced(tmp_path, monkeypatch)
         ),
         ({"ignore_index": 1}, "the file: 1 stands for class 'car' and for `ignore_index`"),
         ({"mask_values": "rgb"}, "mask_values: expected one of ids, colours, got 'rgb'"),
-        ({"splits": {"train": {"images": "*.png"}}}, "splits.train: needs `images` and `masks`"),
+        ({"splits": {"train": {"masks": "{stem}"}}}, "splits.train: needs `images`, with `masks`"),
     ],
 )
 def test_wrong_data_sets_are_named_with_their_place(tmp_path, changes, message):
     path = dataset_file(tmp_path, **changes)
     with pytest.raises(ConfigError, match=rf"^{path}: {message}"):
         load_dataset(path)
+
+
+def test_list_files_lie_below_the_root_or_beside_the_yaml(tmp_path):
+    (tmp_path / "data").mkdir()
+    described = {
+        "name": "listed",
+        "root": "data",
+        "splits": {"train": {"list_file": "train.txt"}},
+        "classes": [{"name": "all", "colour": [1, 2, 3]}],
+    }
+    path = tmp_path / "listed.yaml"
+    path.write_text(yaml.safe_dump(described))
+    assert load_dataset(path).splits["train"].list_file == "train.txt"
+    (tmp_path / "train.txt").write_text("a.png b.png\n")
+    assert load_dataset(path).splits["train"].list_file == str(tmp_path / "train.txt")
+    assert list_split(load_dataset(path), "train") == [
+        (tmp_path / "data/a.png", tmp_path / "data/b.png")
+    ]
+    (tmp_path / "data/train.txt").write_text("c.png d.png\n")
+    assert load_dataset(path).splits["train"].list_file == "train.txt"

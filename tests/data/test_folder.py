@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from eseg.data.dataset import IGNORE_INDEX, DataError
-from eseg.data.folder import ClassConfig, Folder, FolderConfig
+from eseg.data.folder import ClassConfig, Folder, FolderConfig, absent_counts
 from eseg.data.listing import SplitConfig
+from eseg.data.streets import Streets
 
 ROAD, CAR, BLACK = (128, 64, 128), (64, 0, 128), (0, 0, 0)
 
@@ -164,6 +165,19 @@ def test_missing_images_of_a_list_file(yard):
     (yard / "data/train.txt").write_text("")
     with pytest.raises(DataError, match=r"split 'train' .* is empty: train.txt gives nothing in"):
         load(yard, splits={"train": SplitConfig(list_file="train.txt")})
+
+
+def test_images_without_masks_have_no_labels(yard):
+    folder = load(yard, splits={"train": SplitConfig(("images/*.png",))})
+    assert (len(folder), folder.is_labelled, folder.mask_paths) == (2, False, ())
+    assert folder[0].mask.tolist() == [[IGNORE_INDEX] * 6] * 4
+    assert load(yard).is_labelled
+
+
+def test_the_rule_for_classes_that_are_nowhere_true(yard):
+    assert not absent_counts(load(yard))
+    assert absent_counts(load(yard, absent_counts=True))
+    assert not absent_counts(Streets("val"))
 
 
 def test_meanings_of_values():

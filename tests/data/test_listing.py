@@ -107,14 +107,15 @@ def test_missing_list_file(tmp_path):
 @pytest.mark.parametrize(
     ("split", "message"),
     [
-        ({}, "needs `images` and `masks`, or a `list_file`"),
-        ({"images": ("*.png",)}, "needs `images` and `masks`, or a `list_file`"),
+        ({}, "needs `images`, with `masks` for them, or a `list_file`"),
+        ({"masks": "{stem}.png"}, "needs `images`, with `masks` for them, or a `list_file`"),
+        ({"list_file": "a.txt", "lines": ("a b",)}, "has a `list_file` and `lines`; keep one"),
         ({"images": ("../*.png",), "masks": "{stem}.png"}, r"'../\*.png' leaves the root"),
         ({"images": ("*.png",), "masks": "/x/{stem}.png"}, "'/x/{stem}.png' leaves the root"),
         ({"images": ("*.png",), "masks": "mask.png"}, r"masks: 'mask.png' has no \{stem\}"),
         (
             {"images": ("*.png",), "list_file": "a.txt"},
-            r"`images` is one path that contains \{line",
+            r"`images` is one path with \{line",
         ),
         ({"images": ("{line}", "{line}"), "list_file": "a.txt"}, "`images` is one path"),
     ],
@@ -122,3 +123,25 @@ def test_missing_list_file(tmp_path):
 def test_splits_that_describe_no_pairs(split, message):
     with pytest.raises(DataError, match=message):
         SplitConfig(**split)
+
+
+def test_without_masks(tmp_path):
+    touch(tmp_path, "images/b.png", "images/a.png")
+    split = SplitConfig(("images/*.png", "images/b.*"))
+    assert not split.is_labelled
+    images = ["images/a.png", "images/b.png"]
+    assert list_pairs(tmp_path, split, "") == [(PurePosixPath(path), None) for path in images]
+
+
+def test_lines_are_those_of_a_list_file(tmp_path):
+    lines = ("north/b", "# a comment", "north/a")
+    split = SplitConfig(("images/{line}.png",), "labels/{folder}/{stem}.png", lines=lines)
+    assert split.is_labelled
+    (tmp_path / "list.txt").write_text("\n".join(lines))
+    listed = SplitConfig(split.images, split.masks, "list.txt")
+    assert pairs(tmp_path, split) == pairs(tmp_path, listed)
+    assert pairs(tmp_path, split)[0] == ("images/north/a.png", "labels/north/a.png")
+    both = SplitConfig(lines=("images/a.png\tlabels/a.png",))
+    assert pairs(tmp_path, both) == [("images/a.png", "labels/a.png")]
+    with pytest.raises(DataError, match=r"`lines`: line 1: expected an image and a mask, got 'x'"):
+        pairs(tmp_path, SplitConfig(lines=("x",)))

@@ -13,6 +13,7 @@ from eseg.data.dataset import IGNORE_INDEX, Sample
 from eseg.data.transforms import (
     AugmentConfig,
     CropWindow,
+    ResizeConfig,
     augment,
     draw_window,
     jitter_colours,
@@ -223,6 +224,75 @@ def test_tiny_images(size):
     image, mask = augment(noise(*size), AugmentConfig((5, 5)), np.random.default_rng(0))
     assert image.shape == (3, 5, 5)
     assert (mask != IGNORE_INDEX).any()
+
+
+@given(
+    size=st.tuples(st.integers(1, 3000), st.integers(1, 3000)),
+    side=st.sampled_from(["shorter_side", "longer_side"]),
+    wanted=st.integers(1, 3000),
+)
+def test_the_side_asked_for_is_met_and_proportions_are_kept(size, side, wanted):
+    resize = ResizeConfig(**{side: wanted})
+    result = resize.size_of(size)
+    assert (min if side == "shorter_side" else max)(result) == wanted
+    factor = Fraction(wanted, (min if side == "shorter_side" else max)(size))
+    for before, after in zip(size, result, strict=True):
+        assert abs(after - before * factor) <= Fraction(1, 2) or after == 1
+    assert resize.size_of(result) == result
+    assert resize.size_of(size[::-1]) == result[::-1]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    size=st.tuples(st.integers(5, 90), st.integers(5, 90)),
+    side=st.sampled_from(["shorter_side", "longer_side"]),
+    wanted=st.integers(5, 80),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_at_scale_one_the_crop_is_that_of_the_image_resized_by_pillow(size, side, wanted, seed):
+    sample, resize = noise(*size, seed=seed), ResizeConfig(**{side: wanted})
+    config = AugmentConfig((32, 40), scale=(1.0, 1.0))
+    ours = augment(sample, config, np.random.default_rng(seed), resize)
+
+    window = CropWindow(resize.size_of(size), (0, 0), resize.size_of(size))
+    resized = Sample(*resize_then_crop(sample, window), "resized")
+    image, mask = augment(resized, config, np.random.default_rng(seed))
+    assert (ours[0].int() - image.int()).abs().max() <= 1
+    assert torch.equal(ours[1], mask)
+
+
+def test_the_scale_is_relative_to_the_resized_image():
+    config, resize = AugmentConfig((30, 50), scale=(0.5, 2.0), flip=0.0), ResizeConfig(60)
+    for seed in range(10):
+        ours = augment(noise(41, 83), config, np.random.default_rng(seed), resize)
+        window = draw_window((60, 121), config, np.random.default_rng(seed))
+        image, mask = resize_then_crop(noise(41, 83), window)  # in one step, not in two
+        filled = torch.from_numpy(image.transpose(2, 0, 1).copy())
+        assert (ours[0][(slice(None), *window.target)].int() - filled.int()).abs().max() <= 1
+        np.testing.assert_array_equal(ours[1][window.target], mask)
+
+
+def test_a_size_that_an_image_has_changes_nothing():
+    config = AugmentConfig((30, 50))
+    plain = augment(noise(40, 80), config, np.random.default_rng(3))
+    for resize in (ResizeConfig(shorter_side=40), ResizeConfig(longer_side=80)):
+        same = augment(noise(40, 80), config, np.random.default_rng(3), resize)
+        assert all(map(torch.equal, plain, same))
+    other = augment(noise(40, 80), config, np.random.default_rng(3), ResizeConfig(39))
+    assert not torch.equal(plain[0], other[0])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "give either shorter_side or longer_side"),
+        ({"shorter_side": 5, "longer_side": 9}, "give either"),
+        ({"longer_side": 0}, "at least 1 pixel, not 0"),
+    ],
+)
+def test_a_resize_without_a_size_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        ResizeConfig(**options)
 
 
 def test_tensors_are_small_and_contiguous():

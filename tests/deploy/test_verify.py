@@ -17,6 +17,7 @@ import eseg
 from eseg.checkpoint import load_checkpoint
 from eseg.config import open_split
 from eseg.data.dataset import DataError
+from eseg.data.transforms import ResizeConfig
 from eseg.deploy.export import describe
 from eseg.deploy.onnx_file import narrow_onnx, onnx_model, save_onnx
 from eseg.deploy.pixels import PixelNetwork
@@ -191,6 +192,29 @@ def test_a_file_for_one_size_gets_images_of_that_size(verified, toy_model):
         logits = toy_model.logits(image)
     expected = F.interpolate(logits, FIXED, mode="bilinear").argmax(1)[0].numpy()
     assert (expected == result.worst.expected).mean() > 0.999
+
+
+def test_a_network_of_resized_images_is_exported_with_their_size(
+    exports, checkpoint, toy_run, tmp_path
+):
+    """File and checkpoint label an image alike, and verification sees what both see."""
+    data = checkpoint.run["data"] | {"resize": {"shorter_side": 30}}
+    resizing = dataclasses.replace(checkpoint, run=checkpoint.run | {"data": data})
+    model, path = onnx.load(exports["good"]), tmp_path / "resizing.onnx"
+    onnx.helper.set_model_props(model, {KEY: describe(resizing).to_json()})
+    onnx.save(model, path)
+    assert Predictor(path).info.resize == resizing.resize == ResizeConfig(30)
+    assert describe(resizing, size=FIXED).resize is None
+    result = verify(path, resizing, toy_run.config.data)
+    assert (result.failure, result.resized) == (None, 5)
+    assert min(result.worst.image.shape[:2]) == 30
+
+    sample = open_split(toy_run.config.data, "val")[0]
+    in_torch = eseg.Predictor(resizing, device="cpu")(sample.image).labels
+    in_file = Predictor(path)(sample.image).labels
+    assert in_file.shape == sample.mask.shape
+    assert (in_file == in_torch).mean() > 0.995  # one of them rounds the image to 8 bits
+    assert (in_torch != eseg.Predictor(checkpoint, device="cpu")(sample.image).labels).any()
 
 
 def test_a_limit_takes_images_from_all_over_the_split(exports, checkpoint, toy_run):

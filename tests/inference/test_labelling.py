@@ -7,6 +7,7 @@ import pytest
 import torch
 import torchvision.transforms.v2.functional as vision
 
+from eseg.data.transforms import ResizeConfig
 from eseg.inference import labelling
 from eseg.inference.labelling import averaged_probs, label_images
 
@@ -22,17 +23,19 @@ def resized(x, size):
     return vision.resize(x, list(size), antialias=True)
 
 
-def averaged(model, image, scales, flip):
+def averaged(model, image, scales, flip, resize=None):
     """All strips, which have to come in order and without a gap."""
-    strips = list(averaged_probs(model, image, scales, flip))
+    strips = list(averaged_probs(model, image, scales, flip, resize))
     starts = [rows.start for rows, _ in strips]
     assert starts == [0, *(rows.stop for rows, _ in strips[:-1])]
     assert all(probs.shape[2] == rows.stop - rows.start for rows, probs in strips)
     return torch.cat([probs for _, probs in strips], dim=2)
 
 
-def slow_average(model, image, scales, flip):
-    """Each size and orientation on its own; the mean in float64."""
+def slow_average(model, image, scales, flip, base=None):
+    """Each size and orientation on its own; the mean in float64 at the image's size."""
+    full = image.shape[-2:]
+    image = image if base is None else resized(image, base)
     height, width = image.shape[-2:]
     maps = []
     for scale in scales:
@@ -40,7 +43,7 @@ def slow_average(model, image, scales, flip):
             pixels = np.flip(image.numpy(), 3).copy() if mirrored else image.numpy()
             size = (max(1, round(height * scale)), max(1, round(width * scale)))
             logits = model.logits(resized(torch.from_numpy(pixels), size))
-            probs = resized(logits, (height, width)).double().softmax(1).numpy()
+            probs = resized(logits, full).double().softmax(1).numpy()
             maps.append(np.flip(probs, 3) if mirrored else probs)
     return np.mean(maps, axis=0)
 
@@ -57,6 +60,27 @@ def test_equal_to_the_slow_formulation(toy_model, image, size, scales, flip):
     np.testing.assert_allclose(
         ours.numpy(), slow_average(toy_model, image, scales, flip), atol=2e-5
     )
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("resize", "base"),
+    [(ResizeConfig(shorter_side=21), (21, 30)), (ResizeConfig(longer_side=94), (66, 94))],
+)
+def test_resized_first_and_labelled_at_the_own_size(toy_model, image, resize, base):
+    size, small = (33, 47), resized(image, base)
+    labels, confidence = label_images(toy_model, image, resize=resize, with_confidence=True)
+    probs = resized(toy_model.logits(small), size).softmax(1)
+    assert labels.shape == (2, *size)
+    assert (labels == probs.argmax(1)).float().mean() > 0.999
+    torch.testing.assert_close(confidence, probs.amax(1), atol=1e-4, rtol=0)
+    assert torch.equal(labels, label_images(toy_model, image, resize=resize)[0])
+    _, plain = label_images(toy_model, image, with_confidence=True)
+    assert (confidence - plain).abs().max() > 0.01
+
+    ours = averaged(toy_model, image, (0.5, 1.5), True, resize)
+    slow = slow_average(toy_model, image, (0.5, 1.5), True, base)
+    np.testing.assert_allclose(ours.numpy(), slow, atol=2e-5)
 
 
 @torch.no_grad()

@@ -1,5 +1,7 @@
 """Any picture in, labels at its own size out, whichever engine runs the network."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from PIL import Image
 
 from eseg import runtime
 from eseg.checkpoint import CheckpointError, load_checkpoint
+from eseg.data.transforms import ResizeConfig
 from eseg.deploy.export import export_checkpoint
 from eseg.devices import DeviceError
 from eseg.inference.labelling import label_images
@@ -70,6 +73,30 @@ def test_labels_are_those_that_evaluation_counts(best, toy_model, sample, scales
     assert (result.labels == counted).mean() > 0.999  # folding changes the order of rounding
     assert len(np.unique(counted)) > 1
     assert (result.labels == sample.mask)[sample.mask != 255].mean() > 0.8
+
+
+def test_a_checkpoint_remembers_the_size_that_it_was_trained_at(best, toy_model, sample):
+    loaded = load_checkpoint(best)
+    assert loaded.resize is None
+    data = loaded.run["data"] | {"resize": {"shorter_side": 24, "longer_side": None}}
+    resizing = replace(loaded, run=loaded.run | {"data": data})
+    assert resizing.resize == ResizeConfig(shorter_side=24)
+    x = torch.from_numpy(sample.image.copy()).permute(2, 0, 1)[None] / 255
+    for options in ({}, {"scales": (0.5, 1.0), "flip": True}):
+        result = Predictor(resizing, device="cpu", with_confidence=True, **options)(sample.image)
+        with torch.inference_mode():
+            counted, confidence = label_images(
+                toy_model, x, resize=ResizeConfig(24), with_confidence=True, **options
+            )
+        assert result.labels.shape == sample.mask.shape
+        assert (result.labels == counted[0].numpy()).mean() > 0.999
+        np.testing.assert_allclose(result.confidence, confidence[0].numpy(), atol=1e-3)
+        plain = Predictor(loaded, device="cpu", **options)(sample.image)
+        assert not np.array_equal(result.labels, plain.labels)
+
+    damaged = replace(loaded, run=loaded.run | {"data": data | {"resize": {"side": 3}}})
+    with pytest.raises(CheckpointError, match=r"data\.resize is damaged"):
+        Predictor(damaged, device="cpu")
 
 
 def test_a_loaded_checkpoint_serves_too(best, predict, sample):

@@ -9,7 +9,7 @@ from PIL import Image
 
 from eseg.data import reading
 from eseg.data.dataset import DataError
-from eseg.runtime.images import ImageError, as_batch, as_pixels, read_image
+from eseg.runtime.images import ImageError, as_batch, as_pixels, read_header, read_image
 
 ORIENTATION = 0x0112
 
@@ -104,3 +104,25 @@ def test_one_or_several(photo, tmp_path):
     for some in ([photo], (path, photo), np.stack([photo, photo]), []):
         images, several = as_batch(some)
         assert (len(images), several) == (len(some), True)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize(("suffix", "mode"), [("png", "RGB"), ("jpg", "RGB"), ("tif", "L")])
+def test_header(photo, tmp_path, orientation, suffix, mode):
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    path = tmp_path / f"photo.{suffix}"
+    Image.fromarray(photo).convert(mode).save(path, exif=exif)
+    assert read_header(path) == (mode, orientation)
+
+
+def test_header_of_a_file_without_exif_and_with_nonsense(photo, tmp_path):
+    Image.fromarray(photo).convert("P").save(tmp_path / "plain.png")
+    assert read_header(tmp_path / "plain.png") == ("P", 1)
+    exif = Image.Exif()
+    exif[ORIENTATION] = 77
+    Image.fromarray(photo).save(tmp_path / "odd.jpg", exif=exif)
+    assert read_header(tmp_path / "odd.jpg") == ("RGB", 1)
+    (tmp_path / "text.png").write_text("no picture")
+    with pytest.raises(ImageError, match=r"text.png: cannot be read"):
+        read_header(tmp_path / "text.png")

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from eseg.config import load_config, open_split, parse_config, to_plain
 from eseg.data.dataset import DataError
 from eseg.data.loaders import make_eval_loader
 from eseg.devices import DeviceError
-from eseg.inference.evaluate import evaluate
+from eseg.inference.evaluate import evaluate, evaluate_checkpoint
 from eseg.metrics import scores
 from eseg.training import trainer
 from eseg.training.loggers import read_log
@@ -79,6 +80,23 @@ def test_scores_are_those_of_the_weights_in_the_file(toy_run, file):
         assert again == checkpoint.scores
     else:
         assert again["miou"] == toy_run.result.last_miou
+
+
+def test_images_are_brought_to_size_in_training_and_in_use(train, toy_config, toy_run, tmp_path):
+    """The crops, the scores of the run and those of the file alone: all of the resized images."""
+    going_on = {"init.checkpoint": str(toy_run.folder / "best.pt"), "optim.lr": 1e-3}
+    going_on["train.steps"] = 2
+    result = train(toy_config(going_on | {"data.resize": {"longer_side": 40}}), "resized")
+    checkpoint, device = load_checkpoint(result.checkpoint), torch.device("cpu")
+    data = toy_config().data  # says nothing of a size: the checkpoint remembers it
+    assert evaluate_checkpoint(checkpoint, data, "val", device=device).to_dict() == result.best
+    forgetful = replace(checkpoint, run={})
+    assert evaluate_checkpoint(forgetful, data, "val", device=device).to_dict() != result.best
+
+    train(toy_config(going_on), "plain")
+    logs = [read_log(tmp_path / name / "log.jsonl") for name in ("resized", "plain")]
+    first, second = ([r["loss"] for r in log if "loss" in r] for log in logs)
+    assert first != second
 
 
 def test_best_is_for_use_and_last_for_going_on(toy_run):

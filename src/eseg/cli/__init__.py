@@ -7,7 +7,7 @@ import sys
 import typer
 
 from eseg import __version__
-from eseg.cli import benchmark, deploy, inference, self_training, training, verify
+from eseg.cli import benchmark, deploy, doctor, inference, self_training, training, verify
 from eseg.cli.options import spell_out_scales
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 for group in (
     training.app,
+    doctor.app,
     self_training.app,
     inference.app,
     deploy.app,

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast, get_args
+from typing import Annotated, cast, get_args
 
 import typer
 
-from eseg.cli.options import CheckpointFile, Json, parse_size
+from eseg.cli.options import CheckpointFile, Json, Root, parse_size
 from eseg.cli.screen import clear_errors, console, progress_bar
 from eseg.cli.verify import compare
-
-if TYPE_CHECKING:
-    from eseg.checkpoint import Checkpoint
-    from eseg.config import DataConfig
 
 app = typer.Typer()
 
@@ -89,13 +85,12 @@ def export(
     calibrate: Annotated[
         Path | None,
         typer.Option(
-            help="Data set YAML for --int8: calibrated on its train split, measured on val.",
+            help="Data set YAML or built-in name for --int8: calibrated on its train split, "
+            "measured on val.",
             metavar="DATASET",
         ),
     ] = None,
-    root: Annotated[
-        Path | None, typer.Option(help="Where the data lies, instead of the YAML's root.")
-    ] = None,
+    root: Root = None,
     images: Annotated[
         int, typer.Option(min=1, help="Images to calibrate on at most.", metavar="COUNT")
     ] = 100,
@@ -106,8 +101,8 @@ def export(
     verify: Annotated[
         Path | None,
         typer.Option(
-            help="Data set YAML: compare the file with the checkpoint on its val split, as "
-            "eseg verify does.",
+            help="Data set YAML or built-in name: compare the file with the checkpoint on its val "
+            "split, as eseg verify does.",
             metavar="DATASET",
         ),
     ] = None,
@@ -163,7 +158,7 @@ def export(
                     loaded,
                     path,
                     format=cast("Int8Format", form),
-                    data=_data_of(calibrate, root, loaded),
+                    data=loaded.data_config(calibrate, root),
                     size=pixels,
                     outputs=kind,
                     images=images,
@@ -183,7 +178,7 @@ def export(
             soft_wrap=True,
         )
         if verify is not None:
-            compare(written, loaded, _data_of(verify, root, loaded), max_drop=max_drop)
+            compare(written, loaded, loaded.data_config(verify, root), max_drop=max_drop)
 
 
 def _one_of(option: str, word: str, choices: object) -> str:
@@ -193,11 +188,3 @@ def _one_of(option: str, word: str, choices: object) -> str:
     if word not in get_args(choices):
         raise ConfigError(f"{option} {word!r} is none of {', '.join(get_args(choices))}")
     return word
-
-
-def _data_of(dataset: Path, root: Path | None, checkpoint: Checkpoint) -> DataConfig:
-    """A data set as a run knows it; streets are those that the checkpoint was trained on."""
-    from eseg.config import DataConfig, parse_streets_config
-
-    streets = parse_streets_config(checkpoint.run.get("data", {}).get("streets", {}))
-    return DataConfig(dataset=dataset, root=root, streets=streets)

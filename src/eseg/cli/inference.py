@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eseg.cli.options import CheckpointFile, Device, Flip, Json, Precision, Scales
+from eseg.cli.options import (
+    CheckpointFile,
+    Dataset,
+    Device,
+    Flip,
+    Json,
+    Precision,
+    Root,
+    Scales,
+)
 from eseg.cli.screen import clear_errors, complain, console, progress_bar
 
 if TYPE_CHECKING:
-    from eseg.checkpoint import Checkpoint
-    from eseg.data.streets import StreetsConfig
+    pass
 
 app = typer.Typer()
 
@@ -21,11 +29,9 @@ app = typer.Typer()
 @app.command()
 def evaluate(
     checkpoint: CheckpointFile,
-    data: Annotated[Path, typer.Option(help="Data set YAML, or 'streets'.", metavar="DATASET")],
+    data: Dataset,
     split: Annotated[str, typer.Option(help="Split of the data set.")] = "val",
-    root: Annotated[
-        Path | None, typer.Option(help="Where the data lies, instead of the YAML's root.")
-    ] = None,
+    root: Root = None,
     scales: Scales = None,
     flip: Flip = False,
     device: Device = None,
@@ -33,18 +39,25 @@ def evaluate(
     save: Annotated[
         Path | None, typer.Option(help="Folder for the predicted labels as palette PNGs.")
     ] = None,
+    submission: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for the files that the test server of cityscapes, ade20k or vistas "
+            "takes; also for splits without masks.",
+            metavar="DIR",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure a checkpoint: mIoU, pixel accuracy and IoU per class, at the labels' own size."""
     with clear_errors():
         from eseg.checkpoint import load_checkpoint
-        from eseg.config import DataConfig
         from eseg.devices import choose_device, choose_precision
         from eseg.inference.evaluate import evaluate_checkpoint
         from eseg.inference.report import scores_table
 
         loaded = load_checkpoint(checkpoint)
-        dataset = DataConfig(dataset=data, root=root, streets=_streets_of(loaded))
+        dataset = loaded.data_config(data, root)
         arithmetic = choose_precision(precision)
         with progress_bar(err=as_json) as progress:
             result = evaluate_checkpoint(
@@ -56,6 +69,7 @@ def evaluate(
                 scales=tuple(scales or (1.0,)),
                 flip=flip,
                 save=save,
+                submission=submission,
                 track=progress.track,
             ).to_dict()
         if as_json:
@@ -63,8 +77,17 @@ def evaluate(
             about |= {"scales": scales or [1.0], "flip": flip, "precision": arithmetic}
             about |= {"classes": loaded.classes.names}
             typer.echo(json.dumps(about | result, indent=2))
-        else:
+        elif any(result["support"]):
             console.print(scores_table(loaded.classes, result))
+        else:
+            console.print(f"no scores: split '{split}' has no pixel with a label", highlight=False)
+        if submission is not None and not as_json:
+            count = sum(1 for _ in submission.iterdir())
+            console.print(
+                f"{count} files for the test server in {submission}: zip them and upload that",
+                highlight=False,
+                soft_wrap=True,
+            )
 
 
 @app.command()
@@ -127,10 +150,3 @@ def predict(
         )
         if failed:
             raise typer.Exit(1)
-
-
-def _streets_of(checkpoint: Checkpoint) -> StreetsConfig:
-    """The scenes that a checkpoint was trained on, so that its `val` split is the same one."""
-    from eseg.config import parse_streets_config
-
-    return parse_streets_config(checkpoint.run.get("data", {}).get("streets", {}))

@@ -14,6 +14,20 @@ Device = Annotated[
 ]
 Output = Annotated[Path | None, typer.Option(help="Folder for everything that is written.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+BUILT_IN_SETS = "streets, cityscapes, ade20k, vistas, vistas_v2, camvid"
+Dataset = Annotated[
+    Path,
+    typer.Option(
+        "--data", help=f"Data set YAML, or a built-in name: {BUILT_IN_SETS}.", metavar="DATASET"
+    ),
+]
+Root = Annotated[
+    Path | None,
+    typer.Option(
+        "--root",
+        help="Where the data lies, instead of the YAML's root; official data sets need it.",
+    ),
+]
 CheckpointFile = Annotated[
     Path, typer.Argument(help="A checkpoint: best.pt in a run's folder.", metavar="CHECKPOINT")
 ]

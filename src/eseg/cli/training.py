@@ -25,7 +25,7 @@ def train(
     overrides: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Values to change, such as optim.lr=0.02 data.root=/data/camvid.",
+            help="Values to change, such as optim.lr=0.02 data.root=/data/cityscapes.",
             metavar="[SECTION.KEY=VALUE]...",
         ),
     ] = None,

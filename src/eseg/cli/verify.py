@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eseg.cli.options import Json
+from eseg.cli.options import Dataset, Json, Root
 from eseg.cli.screen import clear_errors, complain, console, progress_bar
 
 if TYPE_CHECKING:
@@ -26,11 +26,9 @@ def verify(
     against: Annotated[
         Path, typer.Option(help="The checkpoint that it was made of.", metavar="CHECKPOINT")
     ],
-    data: Annotated[Path, typer.Option(help="Data set YAML, or 'streets'.", metavar="DATASET")],
+    data: Dataset,
     split: Annotated[str, typer.Option(help="Split of the data set.")] = "val",
-    root: Annotated[
-        Path | None, typer.Option(help="Where the data lies, instead of the YAML's root.")
-    ] = None,
+    root: Root = None,
     limit: Annotated[
         int | None,
         typer.Option(
@@ -81,14 +79,12 @@ def verify(
     """
     with clear_errors():
         from eseg.checkpoint import load_checkpoint
-        from eseg.config import DataConfig, parse_streets_config
 
         checkpoint = load_checkpoint(against)
-        streets = parse_streets_config(checkpoint.run.get("data", {}).get("streets", {}))
         compare(
             file,
             checkpoint,
-            DataConfig(dataset=data, root=root, streets=streets),
+            checkpoint.data_config(data, root),
             output=output,
             as_json=as_json,
             split=split,

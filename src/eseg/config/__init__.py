@@ -1,14 +1,18 @@
 """The configuration of runs and data sets: composed here, validated once."""
 
-from eseg.config.errors import ConfigError
-from eseg.config.loading import (
+from eseg.config.datasets import (
+    BUILT_IN,
     class_table,
-    load_config,
     load_dataset,
     open_pseudo_labelled,
     open_split,
+)
+from eseg.config.errors import ConfigError
+from eseg.config.loading import (
+    load_config,
     parse_config,
     parse_model_config,
+    parse_resize_config,
     parse_streets_config,
     save_config,
     to_plain,
@@ -25,6 +29,7 @@ from eseg.config.schema import (
 )
 
 __all__ = [
+    "BUILT_IN",
     "STREETS",
     "ConfigError",
     "DataConfig",
@@ -41,6 +46,7 @@ __all__ = [
     "open_split",
     "parse_config",
     "parse_model_config",
+    "parse_resize_config",
     "parse_streets_config",
     "save_config",
     "to_plain",

@@ -1,4 +1,4 @@
-"""The configs of runs and data sets from their files, and what they stand for."""
+"""The configs of runs from their files, and back."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from typing import Any
 
 import yaml
 
+from eseg.config.datasets import BUILT_IN, class_table
 from eseg.config.errors import ConfigError
 from eseg.config.parsing import parse
 from eseg.config.reading import parse_yaml, read_yaml
-from eseg.config.schema import STREETS, DataConfig, RunConfig
-from eseg.data.dataset import ClassTable, DataError, SegmentationDataset
-from eseg.data.folder import Folder, FolderConfig
-from eseg.data.loaders import PseudoLabelled
-from eseg.data.streets import CLASSES, Streets, StreetsConfig
+from eseg.config.schema import RunConfig
+from eseg.data.streets import StreetsConfig
+from eseg.data.transforms import ResizeConfig
 from eseg.models import PRESETS, ModelConfig
 
 _PATHS = (
@@ -106,85 +105,14 @@ def parse_model_config(raw: Mapping[str, Any]) -> ModelConfig:
     return parse(ModelConfig, raw)
 
 
-def load_dataset(path: str | Path, root: Path | None = None) -> FolderConfig:
-    """Read the YAML file that describes a data set.
-
-    Args:
-        path: The YAML file; its keys are the fields of `FolderConfig`.
-        root: Where the data lies, in place of the file's `root`; relative to the working folder.
-            The file's own `root` is relative to the file. In both, ~ and $VARIABLES are expanded.
-
-    Raises:
-        ConfigError: Keys or values are wrong; the message gives their places in the file.
-    """
-    path = Path(path)
-    raw = read_yaml(path)
-    try:
-        config = parse(FolderConfig, raw)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
-    base, given = (path.parent, config.root) if root is None else (Path(), root)
-    expanded = os.path.expandvars(given.expanduser())
-    if "$" in expanded:
-        raise ConfigError(f"{path}: root: no such environment variable in '{given}'; set it")
-    return dataclasses.replace(config, root=(base / expanded).resolve())
-
-
 def parse_streets_config(raw: Mapping[str, Any]) -> StreetsConfig:
     """Check the plain form of a `StreetsConfig`, as checkpoints carry it."""
     return parse(StreetsConfig, raw)
 
 
-def class_table(data: DataConfig) -> ClassTable:
-    """Names and colours of a run's classes; the data itself need not be there.
-
-    Raises:
-        ConfigError: The YAML of the data set is missing or wrong.
-    """
-    if data.dataset == Path(STREETS):
-        return CLASSES
-    return load_dataset(data.dataset, data.root).class_table()
-
-
-def open_split(data: DataConfig, split: str) -> SegmentationDataset:
-    """Open one split of a run's data set.
-
-    Raises:
-        ConfigError: The YAML of the data set is missing or wrong.
-        DataError: The data is not as described, or has no such split.
-    """
-    if data.dataset == Path(STREETS):
-        return Streets(split, data.streets)
-    return Folder(load_dataset(data.dataset, data.root), split)
-
-
-def open_pseudo_labelled(data: DataConfig, classes: ClassTable) -> PseudoLabelled | None:
-    """Open a run's samples with pseudo-labels, if it has any.
-
-    Args:
-        data: The data of the run.
-        classes: The classes of its labelled set.
-
-    Raises:
-        ConfigError: The YAML of the data set is not named, missing or wrong.
-        DataError: The data is not as described, has no such split, or has other classes.
-    """
-    if data.pseudo is None:
-        return None
-    if data.pseudo.dataset is None:
-        raise ConfigError(
-            "data.pseudo.dataset: missing; name the dataset.yaml that `eseg pseudo-label` wrote, "
-            "or let `eseg self-train` do both"
-        )
-    described = load_dataset(data.pseudo.dataset, data.pseudo.root)
-    names = described.class_table().names
-    if names != classes.names:
-        raise DataError(
-            f"{data.pseudo.dataset} has the classes {', '.join(names)}, the labelled set has "
-            f"{', '.join(classes.names)}: take pseudo-labels of a network for the same classes, in "
-            "the same order"
-        )
-    return PseudoLabelled(Folder(described, data.pseudo.split), data.pseudo.fraction)
+def parse_resize_config(raw: Mapping[str, Any]) -> ResizeConfig:
+    """Check the plain form of a `ResizeConfig`, as checkpoints carry it."""
+    return parse(ResizeConfig, raw)
 
 
 def _anchor(raw: dict[str, Any], folder: Path) -> None:
@@ -194,7 +122,7 @@ def _anchor(raw: dict[str, Any], folder: Path) -> None:
         for section in sections:
             values = values.get(section) if isinstance(values, dict) else None
         given = values.get(key) if isinstance(values, dict) else None
-        if isinstance(values, dict) and isinstance(given, str) and given != STREETS:
+        if isinstance(values, dict) and isinstance(given, str) and given not in BUILT_IN:
             expanded = Path(os.path.expandvars(given)).expanduser()
             values[key] = str((folder / expanded).resolve())
 

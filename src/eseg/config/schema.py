@@ -11,7 +11,7 @@ from typing import Literal
 
 from eseg.data.loaders import LoaderConfig
 from eseg.data.streets import StreetsConfig
-from eseg.data.transforms import AugmentConfig
+from eseg.data.transforms import AugmentConfig, ResizeConfig
 from eseg.losses import LossConfig
 from eseg.models import ModelConfig
 
@@ -50,12 +50,15 @@ class DataConfig:
     """Which data set a run uses.
 
     Attributes:
-        dataset: Path of a data set's YAML, relative to the config that names it, or `streets`.
-        root: Where that data set lies, instead of what its YAML says.
+        dataset: Path of a data set's YAML, relative to the config that names it, or a built-in
+            name: `streets`, `cityscapes`, `ade20k`, `vistas`, `vistas_v2`, `camvid`.
+        root: Where that data set lies, instead of what its YAML says; the official ones need it.
         train_split: Split to train on.
         val_split: Split to evaluate on.
         streets: Size, lengths and seed of the procedural scenes, for `dataset: streets`.
         pseudo: Images with pseudo-labels that make up a part of every batch, or null.
+        resize: The size that every image is brought to first, in training, evaluation and use;
+            labels come out at the image's own size. Null for images as they are.
     """
 
     dataset: Path = Path(STREETS)
@@ -64,6 +67,7 @@ class DataConfig:
     val_split: str = "val"
     streets: StreetsConfig = field(default_factory=StreetsConfig)
     pseudo: PseudoConfig | None = None
+    resize: ResizeConfig | None = None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -14,8 +14,29 @@ MAX_CLASSES = 255
 """Masks are 8-bit inside eseg, and 255 is taken."""
 
 
+Fault = Literal[
+    "unreadable file",
+    "lossy mask",
+    "colours for ids",
+    "ids for colours",
+    "sizes differ",
+    "unknown value",
+    "missing partner",
+    "repeated name",
+]
+"""What can be wrong with the files of a data set."""
+
+
 class DataError(ValueError):
-    """The user's data is wrong; the message names the file, the value and the remedy."""
+    """The user's data is wrong; the message names the file, the value and the remedy.
+
+    Attributes:
+        fault: Which sort of fault of the files it is, for whoever sorts them; None for others.
+    """
+
+    def __init__(self, message: str, fault: Fault | None = None) -> None:
+        super().__init__(message)
+        self.fault: Fault | None = fault
 
 
 @dataclass(frozen=True)

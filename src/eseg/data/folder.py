@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-from jaxtyping import Int16, Int32, Integer, UInt8
 
-from eseg.data.dataset import IGNORE_INDEX, ClassTable, DataError, Sample
+from eseg.data.dataset import IGNORE_INDEX, ClassTable, DataError, Sample, SegmentationDataset
+from eseg.data.labels import IDS, Colour, MaskReader, MaskValues
 from eseg.data.listing import SplitConfig, list_pairs
-from eseg.data.reading import read_image, read_mask_colours, read_mask_ids
+from eseg.data.reading import read_image
 
-Colour = tuple[int, int, int]
-
-_IDS = 65_536
-_UNLISTED = -1
 _SHOWN = 3
 
 
@@ -54,16 +50,20 @@ class FolderConfig:
         ignore_colours: The same for colour masks.
         image_suffix: How the images' file names end, as `_leftImg8bit.png`; by default only the
             extension is taken off to make `{stem}`.
+        absent_counts: What becomes of a class that is predicted but nowhere true: it is left out
+            of the mean IoU (False), or counts as 0 (True), as some data sets' own evaluation has
+            it.
     """
 
     name: str
     root: Path
     splits: dict[str, SplitConfig]
     classes: tuple[ClassConfig, ...]
-    mask_values: Literal["ids", "colours"] = "ids"
+    mask_values: MaskValues = "ids"
     ignore_index: tuple[int, ...] = (255,)
     ignore_colours: tuple[Colour, ...] = ()
     image_suffix: str = ""
+    absent_counts: bool = False
 
     def __post_init__(self) -> None:
         """Refuse classes that cannot be told apart."""
@@ -100,7 +100,7 @@ class FolderConfig:
         labels: dict[int | Colour, int] = {}
         for owner, label, values in meanings:
             for value in values:
-                limit = _IDS if isinstance(value, int) else 256
+                limit = IDS if isinstance(value, int) else 256
                 if not all(0 <= part < limit for part in np.atleast_1d(value)):
                     raise DataError(f"{owner}: {value} lies outside [0, {limit - 1}]")
                 if owners.setdefault(value, owner) != owner:
@@ -110,11 +110,16 @@ class FolderConfig:
                 labels[value] = label
         return labels
 
+    def mask_reader(self) -> MaskReader:
+        """What reads its masks."""
+        return MaskReader(self.name, self.mask_values, self.labels_by_value())
+
 
 class Folder:
     """One split of a data set on the disk; a `SegmentationDataset`.
 
-    That every image has a mask is checked at once, the contents of a file when it is read.
+    That every image has a mask is checked at once, the contents of a file when it is read. In a
+    split without masks no pixel of any sample has a label.
 
     Attributes:
         config: The description.
@@ -122,7 +127,7 @@ class Folder:
         classes: The classes, ids as in the samples' masks.
         names: One name per sample: the image's path below the root without its extension.
         image_paths: One path per sample, sorted.
-        mask_paths: The masks in the same order.
+        mask_paths: The masks in the same order; none in a split without masks.
     """
 
     def __init__(self, config: FolderConfig, split: str) -> None:
@@ -132,34 +137,26 @@ class Folder:
             DataError: There is no such split or root, the split is empty, images lack masks, or
                 two images have one name.
         """
-        if split not in config.splits:
-            raise DataError(
-                f"data set '{config.name}' has no split '{split}'; "
-                f"there are: {', '.join(config.splits)}"
-            )
-        if not config.root.is_dir():
-            raise DataError(
-                f"{config.root}: the root of data set '{config.name}' is no folder; "
-                "put the data there, or say where it is with `root` (data.root=PATH)"
-            )
-        pairs = list_pairs(config.root, config.splits[split], config.image_suffix)
-        if not pairs:
-            raise DataError(
-                f"split '{split}' of data set '{config.name}' is empty: "
-                f"{config.splits[split].source} gives nothing in {config.root}; "
-                "is the root right (data.root=PATH)?"
-            )
+        pairs = list_split(config, split)
         self.config = config
         self.split = split
         self.classes = config.class_table()
-        self.image_paths = tuple(config.root / image for image, _ in pairs)
-        self.mask_paths = tuple(config.root / mask for _, mask in pairs)
-        self.names = tuple(image.with_suffix("").as_posix() for image, _ in pairs)
-        self._labels = config.labels_by_value()
-        self._check_listing()
+        self.image_paths = tuple(image for image, _ in pairs)
+        self.mask_paths = tuple(mask for _, mask in pairs if mask is not None)
+        self.names = tuple(
+            image.relative_to(config.root).with_suffix("").as_posix() for image, _ in pairs
+        )
+        self._read_mask = config.mask_reader()
+        for error, _ in listing_faults(config, split, self.image_paths, self.mask_paths):
+            raise error
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether the split has masks."""
+        return self.config.splits[self.split].is_labelled
 
     def __getitem__(self, index: int) -> Sample:
         """Read one sample.
@@ -169,80 +166,101 @@ class Folder:
                 that no class has.
         """
         image = read_image(self.image_paths[index])
+        if not self.is_labelled:
+            mask = np.full(image.shape[:2], IGNORE_INDEX, np.uint8)
+            return Sample(image, mask, self.names[index])
         mask = self._read_mask(self.mask_paths[index])
-        if mask.shape != image.shape[:2]:
-            (height, width), (rows, columns) = image.shape[:2], mask.shape
-            hint = "export one of them again at the other's size"
-            if (height, width) == (columns, rows):
-                hint = "one of them may lack the EXIF orientation of the other: export both upright"
-            raise DataError(
-                f"{self.mask_paths[index]}: the mask is {columns}x{rows}, its image "
-                f"{self.image_paths[index]} is {width}x{height} (width x height); {hint}"
-            )
+        check_sizes(
+            (self.image_paths[index], image.shape[:2]), (self.mask_paths[index], mask.shape)
+        )
         return Sample(image, mask, self.names[index])
 
-    def _read_mask(self, path: Path) -> UInt8[np.ndarray, "height width"]:
-        if self.config.mask_values == "ids":
-            values, key = read_mask_ids(path), "ignore_index"
-            labels = _look_up_ids(values, self._labels)
-        else:
-            values, key = read_mask_colours(path), "ignore_colours"
-            labels = _look_up_colours(values, self._labels)
-        if labels.min() == _UNLISTED:
-            unlisted = np.argwhere(labels == _UNLISTED)
-            row, column = unlisted[0].tolist()
-            value = values[row, column].tolist()
-            raise DataError(
-                f"{path}: the value {value} at row {row}, column {column} belongs to no class of "
-                f"data set '{self.config.name}' ({len(unlisted)} such pixels); correct the mask, "
-                f"or add the value to a class or to `{key}` in the data set's YAML"
+
+def list_split(config: FolderConfig, split: str) -> list[tuple[Path, Path | None]]:
+    """The images of a split and their masks, sorted; whether the files exist is not looked at.
+
+    Raises:
+        DataError: There is no such split or root, or the split is empty.
+    """
+    if split not in config.splits:
+        raise DataError(
+            f"data set '{config.name}' has no split '{split}'; "
+            f"there are: {', '.join(config.splits)}"
+        )
+    if not config.root.is_dir():
+        raise DataError(
+            f"{config.root}: the root of data set '{config.name}' is no folder; "
+            "put the data there, or say where it is with `root` (data.root=PATH)"
+        )
+    pairs = list_pairs(config.root, config.splits[split], config.image_suffix)
+    if not pairs:
+        raise DataError(
+            f"split '{split}' of data set '{config.name}' is empty: "
+            f"{config.splits[split].source} gives nothing in {config.root}; "
+            "is the root right (data.root=PATH)?"
+        )
+    return [
+        (config.root / image, None if mask is None else config.root / mask) for image, mask in pairs
+    ]
+
+
+def absent_counts(dataset: SegmentationDataset) -> bool:
+    """Whether a class that is predicted but nowhere true counts as 0 in a data set's mean IoU."""
+    return isinstance(dataset, Folder) and dataset.config.absent_counts
+
+
+def check_sizes(image: tuple[Path, tuple[int, ...]], mask: tuple[Path, tuple[int, ...]]) -> None:
+    """Refuse a mask that does not fit its image; both are given as file and (height, width).
+
+    Raises:
+        DataError: The sizes differ.
+    """
+    (image_path, (height, width)), (mask_path, (rows, columns)) = image, mask
+    if (height, width) == (rows, columns):
+        return
+    hint = "export one of them again at the other's size"
+    if (height, width) == (columns, rows):
+        hint = "one of them may lack the EXIF orientation of the other: export both upright"
+    raise DataError(
+        f"{mask_path}: the mask is {columns}x{rows}, its image {image_path} is {width}x{height} "
+        f"(width x height); {hint}",
+        "sizes differ",
+    )
+
+
+def listing_faults(
+    config: FolderConfig, split: str, images: Sequence[Path], masks: Sequence[Path]
+) -> Iterator[tuple[DataError, list[Path]]]:
+    """What is wrong with the list of a split: files that are not there, names that are not unique.
+
+    Args:
+        config: The data set.
+        split: The name of the split.
+        images: Its images.
+        masks: Their masks in the same order.
+
+    Yields:
+        An error and all the files that it is about.
+    """
+    what = f"split '{split}' of data set '{config.name}'"
+    for paths, kind in ((images, "images"), (masks, "masks")):
+        missing = [path for path in paths if not path.is_file()]
+        if missing:
+            shown = ", ".join(str(path) for path in missing[:_SHOWN])
+            error = DataError(
+                f"{len(missing)} of the {len(paths)} {kind} of {what} are missing: {shown}"
+                f"{', ...' if len(missing) > _SHOWN else ''}; add the files, correct "
+                f"splits.{split} in the data set's YAML, or take their partners away",
+                "missing partner",
             )
-        return labels.astype(np.uint8)
-
-    def _check_listing(self) -> None:
-        what = f"split '{self.split}' of data set '{self.config.name}'"
-        for paths, kind in ((self.image_paths, "images"), (self.mask_paths, "masks")):
-            missing = [path for path in paths if not path.is_file()]
-            if missing:
-                shown = ", ".join(str(path) for path in missing[:_SHOWN])
-                raise DataError(
-                    f"{len(missing)} of the {len(paths)} {kind} of {what} are missing: {shown}"
-                    f"{', ...' if len(missing) > _SHOWN else ''}; add the files, correct "
-                    f"splits.{self.split} in the data set's YAML, or take their partners away"
-                )
-        repeated = [name for name, count in Counter(self.names).items() if count > 1]
-        if repeated:
-            raise DataError(
-                f"{len(repeated)} names in {what} stand for several images, among them "
-                f"'{repeated[0]}': list each image once, and under one extension"
-            )
-
-
-def _look_up_ids(
-    values: Integer[np.ndarray, "height width"], labels: dict[int | Colour, int]
-) -> Int16[np.ndarray, "height width"]:
-    """Labels of the ids in a mask, `_UNLISTED` where an id has none."""
-    table = np.full(_IDS, _UNLISTED, np.int16)
-    table[list(labels)] = list(labels.values())
-    if values.dtype != np.int32:  # 8 and 16 bits cannot leave the table.
-        return table.take(values)
-    inside = (values >= 0) & (values < _IDS)
-    return np.where(inside, table[np.where(inside, values, 0)], np.int16(_UNLISTED))
-
-
-def _look_up_colours(
-    pixels: UInt8[np.ndarray, "height width 3"], labels: dict[int | Colour, int]
-) -> Int16[np.ndarray, "height width"]:
-    """Labels of the colours in a mask, `_UNLISTED` where a colour has none."""
-    listed = _pack(np.array(list(labels), np.uint8))
-    order = np.argsort(listed)
-    listed, ids = listed[order], np.array(list(labels.values()), np.int16)[order]
-    packed = _pack(pixels)
-    place = np.searchsorted(listed, packed).clip(max=len(listed) - 1)
-    return np.where(listed[place] == packed, ids[place], np.int16(_UNLISTED))
-
-
-def _pack(colours: UInt8[np.ndarray, "*places 3"]) -> Int32[np.ndarray, "*places"]:
-    """One number per colour."""
-    red, green, blue = np.moveaxis(colours.astype(np.int32), -1, 0)
-    return red << 16 | green << 8 | blue
+            yield error, missing
+    counts = Counter(path.with_suffix("") for path in images)
+    repeated = [path for path in images if counts[path.with_suffix("")] > 1]
+    if repeated:
+        name = repeated[0].relative_to(config.root).with_suffix("").as_posix()
+        error = DataError(
+            f"{len({path.with_suffix('') for path in repeated})} names in {what} stand for several "
+            f"images, among them '{name}': list each image once, and under one extension",
+            "repeated name",
+        )
+        yield error, repeated

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from eseg.data.dataset import DataError
 
-Pair = tuple[PurePosixPath, PurePosixPath]
-"""An image and its mask, both relative to the root."""
+Pair = tuple[PurePosixPath, PurePosixPath | None]
+"""An image and its mask or, in a split without masks, None; both relative to the root."""
 
 _WILDCARD = re.compile(r"[*?\[]")
 
@@ -22,30 +23,46 @@ class SplitConfig:
     Attributes:
         images: Patterns below the root, with `*`, `?`, `[...]` within a name and `**` for any
             depth of folders (links to folders are followed by `*`, not by `**`). With a
-            `list_file` instead at most one path, in which `{line}` stands for the line.
+            `list_file` or `lines` instead at most one path, in which `{line}` stands for the line.
         masks: The mask of an image, below the root. `{stem}` stands for the image's file name
             without `image_suffix`, `{folder}` for its folder below the part of the pattern that
-            has no wildcard, or for the folder in the line of a list file.
-        list_file: A text file below the root, one image per line; without `masks` also its mask,
-            after a tab or space. Empty lines and lines that begin with # are skipped.
+            has no wildcard, or for the folder in the line of a list. Without it the images that
+            patterns name have no masks: they can be labelled, but not trained or measured on.
+        list_file: A text file below the root, or absolute, one image per line; without `masks`
+            also its mask, after a tab or space. Empty lines and lines that begin with # are
+            skipped.
+        lines: The lines of such a file, given here.
     """
 
     images: tuple[str, ...] = ()
     masks: str | None = None
     list_file: str | None = None
+    lines: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse splits that describe no pairs."""
-        for path in (*self.images, self.masks or "", self.list_file or ""):
+        for path in (*self.images, self.masks or ""):
             if _leaves_root(path):
                 raise DataError(f"'{path}' leaves the root; write paths relative to `root`")
-        if self.list_file is None:
-            if not self.images or self.masks is None:
-                raise DataError("needs `images` and `masks`, or a `list_file`")
+        if self.list_file is not None and self.lines:
+            raise DataError("has a `list_file` and `lines`; keep one of them")
+        if not self.is_list:
+            if not self.images:
+                raise DataError("needs `images`, with `masks` for them, or a `list_file`")
         elif len(self.images) > 1 or (self.images and "{line}" not in self.images[0]):
-            raise DataError("with a `list_file`, `images` is one path that contains {line}")
+            raise DataError("with a `list_file` or `lines`, `images` is one path with {line}")
         if self.masks is not None and "{stem}" not in self.masks:
             raise DataError(f"masks: '{self.masks}' has no {{stem}}: one mask for all images")
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the images are listed one by one."""
+        return self.list_file is not None or bool(self.lines)
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether the images have masks."""
+        return self.masks is not None or self.is_list
 
     @property
     def source(self) -> str:
@@ -65,16 +82,18 @@ def list_pairs(root: Path, split: SplitConfig, image_suffix: str) -> list[Pair]:
     Raises:
         DataError: The list file cannot be read, or a path in it is none; an image lacks the suffix.
     """
-    if split.list_file is None:
-        pairs = _pairs_of_patterns(root, split, image_suffix)
+    if split.list_file is not None:
+        path = root / split.list_file
+        pairs = _pairs_of_list(_read_lines(path), str(path), split, image_suffix)
+    elif split.lines:
+        pairs = _pairs_of_list(split.lines, "`lines`", split, image_suffix)
     else:
-        pairs = _pairs_of_list(root / split.list_file, split, image_suffix)
-    return sorted(pairs)
+        pairs = _pairs_of_patterns(root, split, image_suffix)
+    return sorted(pairs, key=lambda pair: pair[0])
 
 
 def _pairs_of_patterns(root: Path, split: SplitConfig, image_suffix: str) -> set[Pair]:
-    assert split.masks is not None  # `SplitConfig` demands it where there is no list file.
-    pairs = set()
+    pairs: set[Pair] = set()
     for pattern in split.images:
         parents = PurePosixPath(pattern).parts[:-1]
         fixed = itertools.takewhile(lambda part: not _WILDCARD.search(part), parents)
@@ -82,21 +101,29 @@ def _pairs_of_patterns(root: Path, split: SplitConfig, image_suffix: str) -> set
         for path in root.glob(pattern):
             image = PurePosixPath(path.relative_to(root))
             if not image.name.startswith(".") and path.is_file():
-                folder = image.relative_to(base).parent
-                pairs.add((image, _mask_of(image, folder, split.masks, image_suffix)))
+                mask = None
+                if split.masks is not None:
+                    folder = image.relative_to(base).parent
+                    mask = _mask_of(image, folder, split.masks, image_suffix)
+                pairs.add((image, mask))
     return pairs
 
 
-def _pairs_of_list(path: Path, split: SplitConfig, image_suffix: str) -> list[Pair]:
+def _read_lines(path: Path) -> list[str]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        return path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"{path}: the list file cannot be read ({error}); "
             "correct `list_file`, or the root (data.root=PATH)"
         ) from error
+
+
+def _pairs_of_list(
+    lines: Iterable[str], place: str, split: SplitConfig, image_suffix: str
+) -> list[Pair]:
     template = split.images[0] if split.images else "{line}"
-    pairs = []
+    pairs: list[Pair] = []
     for number, line in enumerate(map(str.strip, lines), start=1):
         if not line or line.startswith("#"):
             continue
@@ -106,12 +133,12 @@ def _pairs_of_list(path: Path, split: SplitConfig, image_suffix: str) -> list[Pa
             fields = line.split("\t") if "\t" in line else line.split()
             if len(fields) != 2:
                 raise DataError(
-                    f"{path}: line {number}: expected an image and a mask, got '{line}'; put a tab "
-                    "between the two, or say in `masks` where the masks are"
+                    f"{place}: line {number}: expected an image and a mask, got '{line}'; put a "
+                    "tab between the two, or say in `masks` where the masks are"
                 )
         if any(_leaves_root(field) for field in fields):
             raise DataError(
-                f"{path}: line {number}: '{line}' leaves the root; write paths relative to `root`"
+                f"{place}: line {number}: '{line}' leaves the root; write paths relative to `root`"
             )
         image = PurePosixPath(template.replace("{line}", fields[0]))
         if split.masks is None:

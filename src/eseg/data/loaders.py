@@ -23,7 +23,7 @@ from eseg.data.sampling import (
     TrainSampler,
     split_batch,
 )
-from eseg.data.transforms import AugmentConfig, augment
+from eseg.data.transforms import AugmentConfig, ResizeConfig, augment
 
 _MAX_AUTOMATIC_WORKERS = 16
 
@@ -92,12 +92,14 @@ class TrainDataset(Dataset[tuple[Tensor, Tensor] | DataError]):
         augmentation: Crop size and ranges.
         seed: In [0, 2**32).
         source: Which source of the batches this is; it decides the constant.
+        resize: What images are brought to before they are augmented.
     """
 
     dataset: SegmentationDataset
     augmentation: AugmentConfig
     seed: int
     source: int = 0
+    resize: ResizeConfig | None = None
 
     def __getitem__(self, key: Key) -> tuple[Tensor, Tensor] | DataError:
         """Read and augment sample `index` as it is in `epoch`."""
@@ -105,7 +107,7 @@ class TrainDataset(Dataset[tuple[Tensor, Tensor] | DataError]):
         words = (AUGMENTATION_STREAMS[self.source], self.seed, epoch, index)
         rng = np.random.default_rng(words)
         try:
-            return augment(self.dataset[index], self.augmentation, rng)
+            return augment(self.dataset[index], self.augmentation, rng, self.resize)
         except DataError as error:
             return error
 
@@ -137,7 +139,7 @@ class PseudoLabelled:
 
 @dataclass(frozen=True)
 class EvalDataset(Dataset[EvalImage | DataError]):
-    """Whole images as tensors, not augmented; a `DataError` is returned as in `TrainDataset`."""
+    """Whole images as tensors; a `DataError` is returned as in `TrainDataset`."""
 
     dataset: SegmentationDataset
 
@@ -182,6 +184,7 @@ def make_train_loader(
     batch_size: int,
     seed: int,
     pseudo: PseudoLabelled | None = None,
+    resize: ResizeConfig | None = None,
     rank: int = 0,
     world: int = 1,
     start_step: int = 0,
@@ -195,19 +198,20 @@ def make_train_loader(
         batch_size: Samples per batch of this process.
         seed: In [0, 2**32); decides the order and every crop.
         pseudo: A second source, of the same classes, that gives a part of every batch.
+        resize: What the images of every source are brought to before they are augmented.
         rank: Which process this is.
         world: Number of processes.
         start_step: The first step whose batch is wanted: in a resumed run the steps done before.
         config: Workers and their like; the batches do not depend on it.
 
     Raises:
-        DataError: A source is empty, or its part of the batch is no whole number.
+        DataError: A source is empty, or its part of a batch is no whole number.
     """
     datasets, parts = (dataset,), (batch_size,)
     if pseudo is not None:
         datasets, parts = (dataset, pseudo.dataset), split_batch(batch_size, pseudo.fraction)
     samples = tuple(
-        TrainDataset(of_source, augmentation, seed, source)
+        TrainDataset(of_source, augmentation, seed, source, resize)
         for source, of_source in enumerate(datasets)
     )
     orders = tuple(
@@ -279,9 +283,8 @@ def _torch_options(config: LoaderConfig) -> dict[str, Any]:
 def _context() -> BaseContext:
     """How workers start: forked from a clean server process that has imported PyTorch once.
 
-    Plain `fork` copies a process that already runs threads (OpenMP, CUDA, logging) and whose locks
-    may be held: it can hang, and Python warns about it from 3.12 on. `spawn` is as safe, but each
-    worker imports PyTorch anew, two seconds of a core apiece; it serves where nothing else exists.
+    Plain `fork` copies a process that already runs threads, whose locks may be held: it can hang.
+    `spawn` is as safe, but each worker imports PyTorch anew, two seconds of a core apiece.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")

@@ -67,11 +67,13 @@ def read_mask_ids(path: Path) -> Integer[np.ndarray, "height width"]:
             return pixels[..., 0].copy()
         raise DataError(
             f"{path}: a mask in colours where ids are expected; say `mask_values: colours` in the "
-            "data set's YAML to read it through the classes' colours"
+            "data set's YAML to read it through the classes' colours",
+            "colours for ids",
         )
     raise DataError(
         f"{path}: a mask stored as {rawmode} holds no ids; "
-        "save it as 8- or 16-bit greyscale or palette PNG"
+        "save it as 8- or 16-bit greyscale or palette PNG",
+        "colours for ids",
     )
 
 
@@ -88,7 +90,8 @@ def read_mask_colours(path: Path) -> UInt8[np.ndarray, "height width 3"]:
     if image.mode.startswith("I"):
         raise DataError(
             f"{path}: a 16- or 32-bit mask where colours are expected; "
-            "say `mask_values: ids` in the data set's YAML to read it by its values"
+            "say `mask_values: ids` in the data set's YAML to read it by its values",
+            "ids for colours",
         )
     with _data_errors():
         return images.rgb_pixels(image, path)
@@ -101,7 +104,8 @@ def _open_lossless(path: Path) -> tuple[Image.Image, str]:
     if _is_lossy(image, path):
         raise DataError(
             f"{path}: a mask in lossy compression (JPEG) has wrong labels along every edge; "
-            "export it again as PNG from the original labels"
+            "export it again as PNG from the original labels",
+            "lossy mask",
         )
     return image, rawmode
 
@@ -124,4 +128,5 @@ def _data_errors() -> Iterator[None]:
     try:
         yield
     except ImageError as error:
-        raise DataError(f"{error}, or take it out of the data set") from error.__cause__
+        message = f"{error}, or take it out of the data set"
+        raise DataError(message, "unreadable file") from error.__cause__

@@ -1,4 +1,4 @@
-"""Training augmentation of the paper: random scale, crop and mirror image (ESeg 4.1)."""
+"""Images to size, and the paper's augmentation: random scale, crop and mirror image (ESeg 4.1)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from PIL import Image, ImageEnhance
 from torch import Tensor
 
 from eseg.data.dataset import IGNORE_INDEX, Sample
+from eseg.runtime.resizing import ResizeConfig
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 """Mean RGB of ImageNet in [0, 1]."""
@@ -25,7 +26,8 @@ class AugmentConfig:
 
     Attributes:
         crop: Size of the result in pixels, (height, width).
-        scale: Smallest and largest factor by which an image is resized, drawn uniformly.
+        scale: Smallest and largest factor by which an image is resized, drawn uniformly; where
+            all images are brought to a size first, it is relative to that.
         flip: Probability of the mirror image.
         brightness: Strength b in [0, 1]: the factor is drawn uniformly from [1 - b, 1 + b].
             Like the next two 0 by default, that is off: the paper does not use it.
@@ -88,24 +90,30 @@ class CropWindow:
 
 
 def augment(
-    sample: Sample, config: AugmentConfig, rng: np.random.Generator
+    sample: Sample,
+    config: AugmentConfig,
+    rng: np.random.Generator,
+    resize: ResizeConfig | None = None,
 ) -> tuple[UInt8[Tensor, "3 height width"], UInt8[Tensor, "height width"]]:
     """Scale, crop, mirror and colour one sample at random.
 
-    Scale and crop are one step: only the part of the image that the crop shows is resized. The
-    result is that of resizing everything and cutting, at a fraction of the work.
+    Size, scale and crop are one step: only the part of the image that the crop shows is resized,
+    and once. The result is that of resizing everything and cutting, at a fraction of the work.
 
     Args:
         sample: The image and its mask.
         config: The ranges to draw from.
         rng: The only source of randomness. It is drawn from in a fixed order and number, so
             switching one kind of variation off leaves the others as they were.
+        resize: What the image is brought to before the scale is drawn.
 
     Returns:
         Image and mask of size `config.crop`. Both stay 8-bit, a quarter of the memory and of the
         traffic between processes; `to_float` and `.long()` belong on the training device.
     """
-    window = draw_window(sample.mask.shape, config, rng)
+    height, width = sample.mask.shape
+    size = (height, width) if resize is None else resize.size_of((height, width))
+    window = draw_window(size, config, rng)
     mirrored = rng.random() < config.flip
     region = jitter_colours(resize_image(sample.image, window), config, rng)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from eseg.data.dataset import SegmentationDataset
 from eseg.deploy.accuracy import Track
+from eseg.runtime.resizing import ResizeConfig, to_size
 
 
 class CalibrationImages:
@@ -17,15 +18,21 @@ class CalibrationImages:
         dataset: The split.
         limit: How many images at most.
         track: Wraps the numbers of the images to show progress.
+        resize: What the network's images are brought to first.
     """
 
     def __init__(
-        self, dataset: SegmentationDataset, limit: int, track: Track | None = None
+        self,
+        dataset: SegmentationDataset,
+        limit: int,
+        track: Track | None = None,
+        resize: ResizeConfig | None = None,
     ) -> None:
         self.dataset = dataset
         count = min(limit, len(dataset))
         self.indices = [place * len(dataset) // count for place in range(count)]
         self.track = track
+        self.resize = resize
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -36,4 +43,5 @@ class CalibrationImages:
         if self.track is not None:
             indices = self.track(indices, description="calibrating")
         for index in indices:
-            yield np.ascontiguousarray(self.dataset[index].image)[None]
+            image = np.ascontiguousarray(self.dataset[index].image)
+            yield to_size(image, self.resize)[None]

@@ -177,6 +177,8 @@ def describe(
         step=checkpoint.step,
         source=weights_digest(checkpoint.weights),
         eseg=__version__,
+        # A file for one size is given that size, so that there is nothing left to resize.
+        resize=checkpoint.resize if size is None else None,
     )
 
 

@@ -69,8 +69,8 @@ def export_int8(
 ) -> Int8Export:
     """Write a trained network in 8-bit integers, if it is as good as the original.
 
-    The ranges of all maps are taken from images of the training split, at their own size; then both
-    networks are measured on the validation split.
+    The ranges of all maps are taken from images of the training split, at their own size or what
+    the checkpoint's run brought them to; then both are measured on the validation split.
 
     Args:
         checkpoint: The network, or the file that holds it.
@@ -95,7 +95,7 @@ def export_int8(
     check_request(output, format, size)
     checkpoint = opened(checkpoint)
     train, val = _splits(data, checkpoint)
-    calibration = CalibrationImages(train, images, track)
+    calibration = CalibrationImages(train, images, track, checkpoint.resize)
 
     tools = GRAPH_FORMATS[format]
     network = PixelNetwork(checkpoint.build_model(), outputs=outputs, normalise=tools.normalise)

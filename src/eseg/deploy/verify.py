@@ -14,7 +14,8 @@ import torch
 from eseg.checkpoint import Checkpoint
 from eseg.config import DataConfig, open_split
 from eseg.data.dataset import IGNORE_INDEX, ClassTable, DataError, Sample
-from eseg.data.transforms import CropWindow, resize_image, resize_mask
+from eseg.data.folder import absent_counts
+from eseg.data.transforms import CropWindow, ResizeConfig, resize_image, resize_mask
 from eseg.deploy.accuracy import Track
 from eseg.deploy.quantise import MAX_DROP
 from eseg.deploy.verify_sides import ExportedFile, LogitsDifference, Reference
@@ -70,7 +71,7 @@ class Verification:
         engine: What ran it.
         classes: The classes of both.
         images: Number of images.
-        resized: How many of them were resized to the one size that the file takes.
+        resized: How many of them were resized, to what the file takes or the run brought them to.
         agreement: Share of all pixels that have the same label.
         labelled_agreement: The same among the pixels whose true class is known.
         expected: The checkpoint's scores.
@@ -159,7 +160,8 @@ def verify(
 
     The checkpoint runs in torch on the CPU in fp32, unfolded: the network as it was trained. A file
     for one size gets every image resized to that size, and so does the checkpoint; the truth is
-    resized with it, each pixel taking the nearest one's label.
+    resized with it, each pixel taking the nearest one's label. So it is done with what the
+    checkpoint's run brought images to.
 
     Args:
         file: What `eseg export` wrote.
@@ -201,7 +203,7 @@ def verify(
         indices = track(indices, description="verifying")
     tally = _Tally(len(names))
     for index in indices:
-        sample, resized = _fitted(dataset[index], info.size)
+        sample, resized = _fitted(dataset[index], info.size, checkpoint.resize)
         expected, given = reference.label(sample.image), exported.label(sample.image)
         compared = ComparedImage(sample.name, sample.image, expected, given)
         tally.add(compared, sample.mask, resized)
@@ -211,6 +213,7 @@ def verify(
             "compare; take another split"
         )
 
+    wanted = AGREEMENT[info.precision] if agreement is None else agreement
     result = Verification(
         file=exported.path,
         info=info,
@@ -220,14 +223,12 @@ def verify(
         resized=tally.resized,
         agreement=tally.equal / tally.pixels,
         labelled_agreement=tally.labelled_equal / tally.labelled,
-        expected=scores(tally.expected.matrix),
-        given=scores(tally.given.matrix),
+        expected=scores(tally.expected.matrix, absent_counts=absent_counts(dataset)),
+        given=scores(tally.given.matrix, absent_counts=absent_counts(dataset)),
         worst=tally.worst,
         logits=exported.logits_apart(tally.worst.image, reference),
         clues=(),
-        tolerance=Tolerance(
-            AGREEMENT[info.precision] if agreement is None else agreement, max_drop
-        ),
+        tolerance=Tolerance(wanted, max_drop),
     )
     return replace(result, clues=tuple(_clues(result, reference)))
 
@@ -262,8 +263,13 @@ def percent(share: float) -> str:
     return f"{math.floor(1e5 * share) / 1e3:g} %"
 
 
-def _fitted(sample: Sample, size: tuple[int, int] | None) -> tuple[Sample, bool]:
-    """A sample at the size that a file takes, and whether it had to be resized for that."""
+def _fitted(
+    sample: Sample, size: tuple[int, int] | None, resize: ResizeConfig | None
+) -> tuple[Sample, bool]:
+    """A sample at the size that a network takes, and whether it had to be resized for that."""
+    if size is None and resize is not None:
+        height, width = sample.mask.shape
+        size = resize.size_of((height, width))
     if size is None or size == sample.mask.shape:
         return sample, False
     whole = CropWindow(scaled=size, offset=(0, 0), crop=size)

@@ -115,8 +115,8 @@ def _lines(result: Verification) -> list[str]:
         f"worst image: {worst.name}, {percent(worst.agreement)} equal",
     ]
     if result.resized:
-        height, width = worst.image.shape[:2]
-        lines[0] += f"; {result.resized} of them resized to {height}x{width}"
+        size = "x".join(map(str, info.size)) if info.size is not None else "the size of training"
+        lines[0] += f"; {result.resized} of them resized to {size}"
     if result.logits is not None:
         lines.append(
             f"logits of the worst image: {result.logits.mean:.1e} of their range apart on average, "

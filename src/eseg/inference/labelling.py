@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
+from eseg.data.transforms import ResizeConfig
 from eseg.inference.labels import upsample_labels, upsample_labels_with_confidence
 from eseg.models import ESeg
 
@@ -24,6 +25,7 @@ def label_images(
     dtype: torch.dtype | None = None,
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
+    resize: ResizeConfig | None = None,
     with_confidence: bool = False,
 ) -> tuple[UInt8[Tensor, "batch height width"], Float32[Tensor, "batch height width"] | None]:
     """Label whole images at their own size.
@@ -34,6 +36,8 @@ def label_images(
         dtype: Type for autocast, or None for fp32.
         scales: Factors by which the image is resized, each above 0; several are averaged.
         flip: Average with the mirror image too.
+        resize: What the network was trained with: the image is brought to that size first. The
+            labels are made at the image's own size straight from the logits.
         with_confidence: Whether the probability of each label is wanted, which costs a softmax at
             full size.
 
@@ -46,9 +50,9 @@ def label_images(
     size = (image.shape[-2], image.shape[-1])
     with torch.autocast(image.device.type, dtype=dtype, enabled=dtype is not None):
         if tuple(scales) != (1.0,) or flip:
-            strips = averaged_probs(model, image, scales, flip)
+            strips = averaged_probs(model, image, scales, flip, resize)
             return _most_probable(strips, image, with_confidence)
-        logits = model.logits(image)
+        logits = model.logits(_to_size(image, resize))
     if with_confidence:
         return upsample_labels_with_confidence(logits, size)
     return upsample_labels(logits, size), None
@@ -59,6 +63,7 @@ def averaged_probs(
     image: Float[Tensor, "batch channels height width"],
     scales: Sequence[float],
     flip: bool,
+    resize: ResizeConfig | None = None,
 ) -> Iterator[tuple[slice, Float32[Tensor, "batch classes rows width"]]]:
     """Class probabilities at the image's size, averaged over every scale and orientation.
 
@@ -71,6 +76,7 @@ def averaged_probs(
         scales: Factors by which the image is resized, each above 0; the paper's teacher uses
             0.5, 1.0 and 2.0.
         flip: Whether the mirror image is run at every scale too.
+        resize: What the image is brought to first; the scales are relative to that.
 
     Yields:
         Rows of the image and their probabilities.
@@ -80,9 +86,10 @@ def averaged_probs(
     """
     check_scales(scales)
     batch, _, height, width = image.shape
+    base = _to_size(image, resize)
     maps = []
     for scale in scales:
-        scaled = _resize_image(image, max(1, round(height * scale)), max(1, round(width * scale)))
+        scaled = _resize_image(base, *(max(1, round(side * scale)) for side in base.shape[-2:]))
         maps.append(model.logits(scaled))
         if flip:
             maps.append(model.logits(scaled.flip(-1)).flip(-1))
@@ -114,6 +121,13 @@ def _most_probable(
         if confidence is not None:
             confidence[:, rows] = best
     return labels, confidence
+
+
+def _to_size(image: Tensor, resize: ResizeConfig | None) -> Tensor:
+    """An image as the network wants it."""
+    if resize is None:
+        return image
+    return _resize_image(image, *resize.size_of((image.shape[-2], image.shape[-1])))
 
 
 def _resize_image(image: Tensor, height: int, width: int) -> Tensor:

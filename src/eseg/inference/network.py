@@ -17,6 +17,8 @@ from eseg.runtime.sessions import EngineError
 class TorchNetwork:
     """A network folded for inference, its activations in channels-last order.
 
+    Images are brought to the size that its run brought them to (`data.resize`).
+
     Args:
         checkpoint: The network.
         device: Where to compute.
@@ -52,6 +54,7 @@ class TorchNetwork:
             )
         self._device, self._dtype, self._compiled = device, dtype, compiled
         self._scales, self._flip, self._with_confidence = tuple(scales), flip, with_confidence
+        self._resize = checkpoint.resize
         model = checkpoint.build_model().fold().to(device)
         self._model = model.to(memory_format=torch.channels_last)
         if compiled:
@@ -95,6 +98,7 @@ class TorchNetwork:
             dtype=self._dtype,
             scales=self._scales,
             flip=self._flip,
+            resize=self._resize,
             with_confidence=self._with_confidence,
         )
         return labels.cpu().numpy(), None if confidence is None else confidence.cpu().numpy()

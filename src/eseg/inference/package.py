@@ -13,6 +13,7 @@ from eseg.devices import choose_device
 from eseg.inference.labels import upsample_labels, upsample_labels_with_confidence
 from eseg.runtime.limits import check_gives_logits, check_size
 from eseg.runtime.metadata import KEY, ExportInfo, RuntimeFileError
+from eseg.runtime.resizing import labels_at, to_size
 from eseg.runtime.sessions import EngineError
 
 _DEVICE_KEY = "AOTI_DEVICE_KEY"
@@ -93,10 +94,12 @@ class PackagedNetwork:
 
     def _label(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         size = (image.shape[0], image.shape[1])
-        check_size(self.info, self._path, *size)  # the machine code itself does not check it
+        image = to_size(image, self.info.resize)
+        # The machine code itself does not check it.
+        check_size(self.info, self._path, image.shape[0], image.shape[1])
         output = self._network(torch.from_numpy(image)[None].to(self._device))
         if self.info.outputs == "labels":
-            return output[0].cpu().numpy(), None
+            return labels_at(output[0].cpu().numpy(), size), None
         if not self._with_confidence:
             return upsample_labels(output, size)[0].cpu().numpy(), None
         labels, confidence = upsample_labels_with_confidence(output, size)

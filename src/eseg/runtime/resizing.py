@@ -26,9 +26,9 @@ class ResizeConfig:
         """Refuse what does not give a size."""
         given = [side for side in (self.shorter_side, self.longer_side) if side is not None]
         if len(given) != 1:
-            raise ValueError("resize: give either shorter_side or longer_side")
+            raise ValueError("give either shorter_side or longer_side")
         if given[0] < 1:
-            raise ValueError(f"resize: sides are at least 1 pixel, not {given[0]}")
+            raise ValueError(f"a side has at least 1 pixel, not {given[0]}")
 
     def size_of(self, size: tuple[int, int]) -> tuple[int, int]:
         """What an image of some (height, width) becomes; a size that results stays as it is."""
@@ -70,4 +70,5 @@ def labels_at(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """
     if labels.shape == size:
         return labels
-    return np.asarray(Image.fromarray(labels).resize(size[::-1], Image.Resampling.NEAREST))
+    height, width = size
+    return np.asarray(Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST))

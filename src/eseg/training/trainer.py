@@ -14,6 +14,7 @@ from rich.console import Console
 from eseg.checkpoint import Checkpoint, CheckpointError
 from eseg.config import RunConfig, open_pseudo_labelled, open_split
 from eseg.data.dataset import ClassTable, DataError, SegmentationDataset
+from eseg.data.folder import absent_counts
 from eseg.data.loaders import PseudoLabelled, make_eval_loader, make_train_loader
 from eseg.devices import autocast_dtype, choose_device
 from eseg.inference.evaluate import evaluate
@@ -110,6 +111,7 @@ def _train(
             batch_size=part,
             seed=config.seed,
             pseudo=pseudo,
+            resize=config.data.resize,
             rank=processes.rank,
             world=processes.world,
             start_step=state.step * config.train.accumulate,
@@ -230,7 +232,9 @@ def _evaluate(
     # In the layout of a network just loaded: another one rounds otherwise, and the score would not
     # be exactly that of the file. Updates are quicker in the layout of the trained network.
     model = state.average.model.to(memory_format=torch.contiguous_format)
-    matrix = evaluate(model, images, device=processes.device, dtype=dtype)
+    matrix = evaluate(
+        model, images, device=processes.device, dtype=dtype, resize=config.data.resize
+    )
     model.to(memory_format=_layout(config))
     matrix.all_reduce()
     if not matrix.matrix.any():
@@ -238,7 +242,7 @@ def _evaluate(
             f"split '{config.data.val_split}' has no labelled pixel to evaluate on; choose another "
             "data.val_split"
         )
-    return scores(matrix.matrix)
+    return scores(matrix.matrix, absent_counts=absent_counts(val_set))
 
 
 def _headline(

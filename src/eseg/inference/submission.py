@@ -1,0 +1,92 @@
+"""What the test servers of official data sets take: one PNG of their own ids per image."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from eseg.config import DataConfig
+from eseg.data.dataset import DataError, SegmentationDataset
+from eseg.data.folder import Folder, FolderConfig
+from eseg.data.official import OFFICIAL, ServerFiles
+
+
+class Submission:
+    """A folder of predicted labels for a test server.
+
+    Each image becomes one 8-bit greyscale PNG of its own size, which holds the data set's own ids
+    (for Cityscapes those of labelIds files, for ADE20K 1 to 150). All lie in one folder:
+    Cityscapes' are named CITY_SEQUENCE_FRAME_labelIds.png, the others as their images.
+
+    Attributes:
+        path: The folder.
+    """
+
+    def __init__(self, path: Path, data: DataConfig, samples: SegmentationDataset) -> None:
+        """Make the folder.
+
+        Args:
+            path: The folder; files of these samples in it are written over.
+            data: An official data set that has a test server.
+            samples: One split of it.
+
+        Raises:
+            DataError: The data set has no server, or the folder cannot be made or holds other
+                files.
+        """
+        server = _server_of(data)
+        assert isinstance(samples, Folder)  # All official data sets are.
+        self.path = path
+        self._ids = np.array(server.ids or _ids_in_masks(samples.config), np.uint8)
+        image_end = samples.config.image_suffix.rpartition(".")[0]
+        self._files = {
+            name: PurePosixPath(name).name.removesuffix(image_end) + server.suffix
+            for name in samples.names
+        }
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            others = sorted({file.name for file in path.iterdir()} - {*self._files.values()})
+        except OSError as error:
+            raise self._unwritable(error) from None
+        if others:
+            raise DataError(
+                f"{path}: holds '{others[0]}'{' and more' if len(others) > 1 else ''}, which does "
+                "not belong to this split, and servers take no other files; choose a new folder "
+                "for --submission"
+            )
+
+    def write(self, name: str, labels: UInt8[np.ndarray, "height width"]) -> None:
+        """Write the file of one sample.
+
+        Args:
+            name: The sample.
+            labels: Class ids.
+
+        Raises:
+            DataError: The file cannot be written.
+        """
+        try:
+            Image.fromarray(self._ids[labels]).save(self.path / self._files[name])
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: OSError) -> DataError:
+        return DataError(f"{self.path}: cannot be written ({error}); choose another --submission")
+
+
+def _server_of(data: DataConfig) -> ServerFiles:
+    official = OFFICIAL.get(str(data.dataset))
+    if official is None or official.server is None:
+        with_server = ", ".join(name for name, one in OFFICIAL.items() if one.server is not None)
+        raise DataError(
+            f"--submission writes files for the test servers of {with_server}, and "
+            f"{data.dataset} is none of them; --save writes labels of any data set"
+        )
+    return official.server
+
+
+def _ids_in_masks(described: FolderConfig) -> list[int]:
+    return [entry.ids[0] for entry in described.classes]
