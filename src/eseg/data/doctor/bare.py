@@ -1,0 +1,136 @@
+"""A folder that nobody has described: found out, examined, and divided if it is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from eseg.data.dataset import DataError
+from eseg.data.doctor.diagnosis import Diagnosis, Readings, Track, diagnose, read
+from eseg.data.doctor.facts import PairFacts, examine_pair
+from eseg.data.doctor.findings import Finding, counted
+from eseg.data.doctor.layout import Layout, find_layout
+from eseg.data.doctor.proposal import propose_classes
+from eseg.data.folder import FolderConfig
+from eseg.data.labels import MaskValues
+from eseg.data.listing import SplitConfig
+
+VAL_SHARE = 0.2
+"""Part of the pictures that becomes `val` where the folder has none."""
+
+
+def examine_folder(
+    folder: Path, *, track: Track | None = None, workers: int | None = None
+) -> Diagnosis:
+    """Find out what a folder holds, propose classes, and examine it like a described data set.
+
+    Without a split `val` the pictures of `train`, or all, are divided by their contents: one in
+    five becomes `val`, the same ones every time, and equal pictures go the same way.
+
+    Args:
+        folder: The data set.
+        track: Shows progress.
+        workers: Threads that read; by default one per core.
+
+    Raises:
+        DataError: There are no images with masks, or what the masks hold is no classes.
+    """
+    folder = folder.resolve()
+    layout = find_layout(folder)
+    named = {split or "train": list(pairs) for split, pairs in layout.splits.items()}
+    if None in layout.splits and "train" in layout.splits:
+        named["train"] = sorted(layout.splits[None] + layout.splits["train"])
+    readings = read(named, "either", track=track, workers=workers)
+    findings = _without_partner(layout)
+    if "val" not in readings.splits and "train" in readings.splits:
+        readings, found = _divide(readings)
+        findings.extend(found)
+    masks = [pair.mask for facts in readings.splits.values() for pair in facts if pair.mask]
+    if not masks:
+        errors = [
+            str(error)
+            for facts in readings.splits.values()
+            for pair in facts
+            for error, _ in pair.errors
+        ]
+        raise DataError(f"{folder}: none of its masks can be read; {errors[0]}")
+    proposal = propose_classes(folder, masks)
+    readings = _read_again(readings, proposal.mask_values)
+    config = FolderConfig(
+        name=folder.name or "data",
+        root=folder,
+        splits={split: _as_list(folder, facts) for split, facts in readings.splits.items()},
+        classes=proposal.classes,
+        mask_values=proposal.mask_values,
+        ignore_index=proposal.ignore_index,
+    )
+    return diagnose(config, readings, findings, is_proposed=True)
+
+
+def _read_again(readings: Readings, mask_values: MaskValues) -> Readings:
+    """Read those masks anew that hold something else than most, as training would read them."""
+    splits = {
+        split: tuple(
+            examine_pair(pair.image_path, pair.mask_path, mask_values)
+            if pair.mask and pair.mask.stored != mask_values
+            else pair
+            for pair in facts
+        )
+        for split, facts in readings.splits.items()
+    }
+    return Readings(splits, readings.seconds)
+
+
+def _as_list(root: Path, facts: tuple[PairFacts, ...]) -> SplitConfig:
+    lines = [
+        f"{pair.image_path.relative_to(root).as_posix()}\t"
+        f"{pair.mask_path.relative_to(root).as_posix()}"
+        for pair in facts
+        if pair.mask_path
+    ]
+    return SplitConfig(lines=tuple(lines))
+
+
+def _without_partner(layout: Layout) -> list[Finding]:
+    findings = []
+    images, masks = layout.images_without_mask, layout.masks_without_image
+    if images:
+        findings.append(
+            Finding(
+                "image without mask",
+                f"{images[0]}: there is no mask to this image "
+                f"({counted(len(images), 'such image')}): it is not used; add the mask under the "
+                "image's name",
+                images,
+            )
+        )
+    if masks:
+        findings.append(
+            Finding(
+                "mask without image",
+                f"{masks[0]}: there is no image to this mask ({counted(len(masks), 'such mask')}): "
+                "it is not used; add the image under the mask's name",
+                masks,
+            )
+        )
+    return findings
+
+
+def _divide(readings: Readings) -> tuple[Readings, list[Finding]]:
+    """Make `val` of part of `train`, chosen by the pictures' digests."""
+    facts = readings.splits["train"]
+    digests = sorted({pair.image.digest for pair in facts if pair.image})
+    if len(digests) < 2:
+        return readings, []
+    chosen = set(digests[: max(1, round(VAL_SHARE * len(digests)))])
+    train, val = [], []
+    for pair in facts:
+        (val if pair.image and pair.image.digest in chosen else train).append(pair)
+    splits = {"train": tuple(train), "val": tuple(val)}
+    splits |= {split: of_split for split, of_split in readings.splits.items() if split != "train"}
+    finding = Finding(
+        "divided here",
+        f"there is no folder for validation: {len(val)} of {len(facts)} pairs, chosen by their "
+        "contents, are proposed as split 'val'; if these are frames of films, put whole films into "
+        "folders train and val instead, or val measures what was learnt by heart",
+    )
+    return Readings(splits, readings.seconds), [finding]

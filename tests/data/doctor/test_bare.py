@@ -1,0 +1,75 @@
+"""A folder without a description is found out, examined and, where it must be, divided."""
+
+import pytest
+
+from eseg.data.dataset import DataError
+from eseg.data.doctor import examine_folder
+
+
+def test_a_folder_with_splits(yard):
+    diagnosis = examine_folder(yard.root)
+    assert diagnosis.findings == ()
+    assert diagnosis.is_proposed
+    assert {split: len(facts) for split, facts in diagnosis.readings.splits.items()} == {
+        "train": 6,
+        "val": 4,
+    }
+    assert len(diagnosis.config.classes) == 3
+
+
+def test_the_same_part_becomes_val_whatever_the_files_are_called(yard, draw):
+    def divide(name):
+        for index in range(10):
+            yard.put(f"{name}/images/{name}{index}.png", draw.image(index))
+            yard.put(f"{name}/masks/{name}{index}.png", draw.mask(index))
+        diagnosis = examine_folder(yard.root / name)
+        (finding,) = diagnosis.findings
+        assert (finding.kind, finding.severity) == ("divided here", "note")
+        splits = diagnosis.readings.splits
+        return {split: {pair.image.digest for pair in splits[split]} for split in splits}
+
+    first = divide("a")
+    assert (len(first["train"]), len(first["val"])) == (8, 2)
+    assert divide("b") == first
+
+
+def test_equal_pictures_go_into_one_split(yard, draw):
+    for index in range(10):
+        for name in "ab":
+            yard.put(f"new/images/{name}{index}.png", draw.image(index))
+            yard.put(f"new/masks/{name}{index}.png", draw.mask(index))
+    kinds = [finding.kind for finding in examine_folder(yard.root / "new").findings]
+    assert "duplicate across splits" not in kinds
+    assert "duplicate in a split" in kinds
+
+
+def test_test_stays_apart(yard):
+    (yard.root / "val").rename(yard.root / "test")
+    splits = examine_folder(yard.root).readings.splits
+    assert {split: len(facts) for split, facts in splits.items()} == {
+        "train": 5,
+        "val": 1,
+        "test": 4,
+    }
+
+
+def test_the_odd_mask_out_is_an_error_in_the_words_of_training(yard, draw):
+    yard.put("train/masks/3.png", draw.image(3))
+    (finding,) = examine_folder(yard.root).findings
+    assert (finding.kind, [path.name for path in finding.files]) == ("colours for ids", ["3.png"])
+
+
+def test_files_without_partner_are_told(yard):
+    (yard.root / "train/images/3.png").unlink()
+    (yard.root / "val/masks/7.png").unlink()
+    findings = {finding.kind: finding for finding in examine_folder(yard.root).findings}
+    assert [path.name for path in findings["mask without image"].files] == ["3.png"]
+    assert [path.name for path in findings["image without mask"].files] == ["7.png"]
+
+
+def test_masks_that_cannot_be_read_at_all(yard, draw):
+    for split, indices in (("train", range(6)), ("val", range(6, 10))):
+        for index in indices:
+            yard.put(f"{split}/masks/{index}.png", draw.mask(index), format="JPEG")
+    with pytest.raises(DataError, match=r"none of its masks can be read; .*0.png: .*lossy"):
+        examine_folder(yard.root)
