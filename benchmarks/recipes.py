@@ -1,0 +1,268 @@
+"""Fill the tables of docs/reproduce.md: per row of the paper its command and what it would cost.
+
+    python benchmarks/recipes.py --count   # after a change of configs or networks
+    python benchmarks/recipes.py
+
+Everything between `<!-- begin NAME -->` and `<!-- end NAME -->` is replaced. The cost is estimated,
+not measured: the multiply-accumulates of a run, which `--count` leaves in benchmarks/results/
+recipes.json, at the rate of training_throughput.json beside it, which two CPU cores gave.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import json
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eseg.config import RunConfig, load_config
+from eseg.deploy.profile import PAPER_SIZE, profile
+from eseg.inference.pseudo_label import PseudoLabelConfig
+from eseg.models import resolve_config
+from eseg.models.config import LITE_BACKBONE
+
+ROOT = Path(__file__).parents[1]
+DOCUMENT = ROOT / "docs" / "reproduce.md"
+COUNTS = ROOT / "benchmarks" / "results" / "recipes.json"
+THROUGHPUT = ROOT / "benchmarks" / "results" / "training_throughput.json"
+
+STREETS_CLASSES = 11
+"""Classes of the networks whose throughput was measured."""
+
+VISTAS_CLASSES = 65
+"""What version 1.2 evaluates; the config json that says so comes with the data."""
+
+UNLABELLED = 19_998
+"""Images in Cityscapes' train_extra, the ones with coarse labels."""
+
+SECONDS_PER_DAY = 24 * 60 * 60
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table of the paper.
+
+    Attributes:
+        name: What the paper calls it.
+        paper: The figure that it prints.
+        config: The YAML below configs/ that is trained for it; for self-training the student's.
+        teacher: The YAML of the teacher's run, for self-training.
+    """
+
+    name: str
+    paper: str
+    config: str
+    teacher: str | None = None
+
+    @property
+    def command(self) -> str:
+        """What trains it, from the repository's folder."""
+        data = self.config.partition("/")[0]
+        if self.teacher is None:
+            return f"eseg train configs/{self.config} data.root={data.upper()}"
+        output = self.config.removesuffix(".yaml").replace("/", "_")
+        return (
+            f"eseg self-train configs/{self.teacher} --student-config configs/{self.config} "
+            f"--unlabelled CITYSCAPES/leftImg8bit/train_extra --output runs/{output} "
+            "data.root=CITYSCAPES"
+        )
+
+
+CITYSCAPES = {size: f"cityscapes/eseg_{size}.yaml" for size in "sml"}
+ABLATIONS = "cityscapes/ablations"
+
+
+def _data_scaling() -> Iterator[Row]:
+    """Table 7 by size; the Vistas runs are no rows of it, but what two of them start from."""
+    figures = {
+        "s": ("80.1", "81.1", "81.4", "81.7"),
+        "m": ("81.6", "82.5", "82.6", "83.7"),
+        "l": ("82.6", "83.8", "83.5", "84.8"),
+    }
+    for size, (baseline, pre, self_trained, combined) in figures.items():
+        name, tuned = size.upper(), f"cityscapes/eseg_{size}_vistas.yaml"
+        student = f"self_training/eseg_{size}"
+        yield Row(f"{name}, baseline", baseline, CITYSCAPES[size])
+        yield Row(f"{name}, on Vistas, before the next", "-", f"vistas/eseg_{size}.yaml")
+        yield Row(f"{name}, pre-training", pre, tuned)
+        yield Row(f"{name}, self-training", self_trained, f"{student}.yaml", CITYSCAPES[size])
+        yield Row(f"{name}, combined", combined, f"{student}_vistas.yaml", tuned)
+
+
+TABLES: dict[str, tuple[Row, ...]] = {
+    "table 1": (
+        Row("P2-P5", "78.3", f"{ABLATIONS}/eseg_s_p2_p5.yaml"),
+        Row("P2-P7", "79.5", f"{ABLATIONS}/eseg_s_p2_p7.yaml"),
+        Row("P2-P9", "80.1", CITYSCAPES["s"]),
+    ),
+    "table 2": (
+        Row("P2-P5, FPN", "78.0", f"{ABLATIONS}/fpn_p2_p5.yaml"),
+        Row("P2-P5, BiFPN", "78.3", f"{ABLATIONS}/eseg_s_p2_p5.yaml"),
+        Row("P2-P9, FPN", "79.1", f"{ABLATIONS}/fpn_p2_p9.yaml"),
+        Row("P2-P9, BiFPN", "80.1", CITYSCAPES["s"]),
+    ),
+    "table 4": (
+        Row("ESeg-S", "80.1", CITYSCAPES["s"]),
+        Row("ESeg-M", "81.6", CITYSCAPES["m"]),
+        Row("ESeg-L", "82.6", CITYSCAPES["l"]),
+        *(
+            Row(
+                f"ESeg-{size.upper()}, extra data",
+                figure,
+                f"self_training/eseg_{size}_vistas.yaml",
+                f"cityscapes/eseg_{size}_vistas.yaml",
+            )
+            for size, figure in (("s", "81.7"), ("m", "83.7"), ("l", "84.8"))
+        ),
+    ),
+    "table 5": (
+        Row("ESeg-M", "46.0 / 81.3", "ade20k/eseg_m.yaml"),
+        Row("ESeg-L", "48.2 / 81.8", "ade20k/eseg_l.yaml"),
+    ),
+    "table 6": (
+        Row("ESeg-Lite-M, 512x1024", "74.0", "cityscapes/eseg_lite_m_512x1024.yaml"),
+        Row("ESeg-Lite-S, 1024x2048", "76.0", "cityscapes/eseg_lite_s.yaml"),
+        Row("ESeg-Lite-M, 1024x2048", "78.6", "cityscapes/eseg_lite_m.yaml"),
+        Row("ESeg-Lite-L, 1024x2048", "80.1", "cityscapes/eseg_lite_l.yaml"),
+    ),
+    "table 7": tuple(_data_scaling()),
+    "table 8": (
+        Row("EfficientNet-B1, BiFPN", "80.1", CITYSCAPES["s"]),
+        Row(
+            "EfficientNet-B1, DeepLabV3+, atrous",
+            "79.4",
+            f"{ABLATIONS}/b1_deeplabv3plus_atrous.yaml",
+        ),
+        Row("EfficientNet-B1, DeepLabV3+", "78.8", f"{ABLATIONS}/b1_deeplabv3plus.yaml"),
+        Row("ResNet-50, BiFPN", "78.9", f"{ABLATIONS}/resnet50_bifpn.yaml"),
+        Row(
+            "ResNet-50, DeepLabV3+, atrous",
+            "77.8",
+            f"{ABLATIONS}/resnet50_deeplabv3plus_atrous.yaml",
+        ),
+        Row("ResNet-50, DeepLabV3+", "77.4", f"{ABLATIONS}/resnet50_deeplabv3plus.yaml"),
+    ),
+}
+"""The rows by table of the paper; several tables share the runs of ESeg-S."""
+
+
+@functools.cache
+def load_recipe(config: str) -> RunConfig:
+    """A run of configs/, though the data set is not at hand."""
+    path = ROOT / "configs" / config
+    if not config.startswith("vistas/"):
+        return load_config(path)
+    run = load_config(path, ["data.dataset=cityscapes"])
+    model = dataclasses.replace(run.model, num_classes=VISTAS_CLASSES)
+    return dataclasses.replace(run, model=model)
+
+
+def count(config: str) -> dict[str, int]:
+    """Parameters of a row's network, and multiply-accumulates for a crop and for a whole image."""
+    run = load_recipe(config)
+    crop, whole = profile(run.model, run.augment.crop), profile(run.model, PAPER_SIZE)
+    return {"parameters": crop.parameters, "crop_macs": crop.macs, "image_macs": whole.macs}
+
+
+def count_all() -> dict[str, Any]:
+    """`count` of every row, and the multiply-accumulates behind the measured throughput."""
+    throughput = read(THROUGHPUT)
+    height, width = throughput["settings"]["crop"]
+    configs = dict.fromkeys(row.config for rows in TABLES.values() for row in rows)
+    return {
+        "rows": {config: count(config) for config in configs},
+        "measured": {
+            preset: profile(
+                resolve_config(preset, num_classes=STREETS_CLASSES), (height, width)
+            ).macs
+            for preset in throughput["results"]
+        },
+    }
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A file of results."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def days(row: Row, counts: dict[str, Any], throughput: dict[str, Any]) -> float:
+    """Estimated days of a row on the machine of the measurement; a teacher is a row of its own.
+
+    Training is counted at the rate of the measured network that is most alike, and pseudo-labels as
+    so many forward passes. Evaluation is left out, and so is the time to start from other weights.
+
+    Args:
+        row: The row.
+        counts: What `count_all` gives.
+        throughput: What benchmarks/training_throughput.py measured.
+    """
+    run = load_recipe(row.config)
+    like = "eseg_lite_s" if run.model.backbone == LITE_BACKBONE else "eseg_s"
+    result = throughput["results"][like]
+    rate = result["images_per_second"] * counts["measured"][like]
+    seconds = crops(run) * counts["rows"][row.config]["crop_macs"] / rate
+    if row.teacher is not None:
+        labels = PseudoLabelConfig()
+        passes = (1 + labels.flip) * sum(scale**2 for scale in labels.scales)
+        work = UNLABELLED * passes * counts["rows"][row.teacher]["image_macs"]
+        seconds += work / rate * result["shares"]["forward"]
+    return seconds / SECONDS_PER_DAY
+
+
+def crops(run: RunConfig) -> int:
+    """Crops that a run trains on."""
+    return run.train.steps * run.train.batch_size
+
+
+def table(
+    rows: tuple[Row, ...], counts: dict[str, Any], throughput: dict[str, Any]
+) -> Iterator[str]:
+    """The rows as lines of Markdown; the arguments are those of `days`."""
+    yield "| row | paper | command | crops | MACs per crop | days on 2 CPU cores, estimated |"
+    yield "|---|---|---|---|---|---|"
+    for row in rows:
+        run = load_recipe(row.config)
+        height, width = run.augment.crop
+        yield (
+            f"| {row.name} | {row.paper} | `{row.command}` | "
+            f"{crops(run) / 1e6:.2f} M of {height}x{width} | "
+            f"{counts['rows'][row.config]['crop_macs'] / 1e9:.1f} G | "
+            f"{two_digits(days(row, counts, throughput))} |"
+        )
+
+
+def two_digits(value: float) -> str:
+    """A number above 0 as precise as an estimate may look."""
+    return f"{round(value, 1 - math.floor(math.log10(value))):g}"
+
+
+def fill(text: str) -> str:
+    """The document with its tables as they should be."""
+    counts, throughput = read(COUNTS), read(THROUGHPUT)
+    for name, rows in TABLES.items():
+        begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+        pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+        if not pattern.search(text):
+            raise SystemExit(f"{DOCUMENT} has no {begin} ... {end}")
+        filled = "\n".join((begin, *table(rows, counts, throughput), end))
+        text = pattern.sub(lambda _, filled=filled: filled, text)
+    return text
+
+
+def main() -> None:
+    """Count if that is asked for, and rewrite the document in place."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--count", action="store_true", help="count anew, some minutes")
+    if parser.parse_args().count:
+        COUNTS.write_text(json.dumps(count_all(), indent=1) + "\n", encoding="utf-8")
+    DOCUMENT.write_text(fill(DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
