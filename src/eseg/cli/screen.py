@@ -63,8 +63,9 @@ def _fail(message: str, code: int) -> NoReturn:
 
 
 def complain(message: str) -> None:
-    """Print one error line on standard error."""
-    Console(stderr=True).print(f"[bold red]error:[/] {escape(message)}", highlight=False)
+    """Print one error line on standard error, whole: a path broken in two cannot be copied."""
+    text = f"[bold red]error:[/] {escape(message)}"
+    Console(stderr=True).print(text, highlight=False, soft_wrap=True)
 
 
 def progress_bar(err: bool = False) -> Progress:
