@@ -1,11 +1,15 @@
-"""What self-training brings on CamVid with an eighth of its train labels.
+r"""What self-training brings on CamVid with an eighth of its train labels.
 
     python benchmarks/self_training_camvid.py CAMVID
+    python benchmarks/self_training_camvid.py CAMVID train.steps=800 optim.lr=0.02 \
+        --teacher 'runs/self_training_camvid/seed{seed}/control/best.pt' --student-from teacher \
+        --folder runs/self_training_camvid_longer \
+        --output benchmarks/results/self_training_camvid_longer.json
 
 For every seed: a teacher, its pseudo-labels, a student, and a control that learns from the labelled
-images alone, in as many steps as the student. The runs lie in runs/self_training_camvid; broken off
+images alone, from the student's start and in as many steps. The runs lie in `--folder`; broken off
 and started again, the script goes on where it was, and what has been measured so far is in
-benchmarks/results/self_training_camvid.json. `section.key=value` changes all runs.
+`--output`. `section.key=value` changes all runs.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ from typing import Any
 from camvid_eighth import LABELLED, UNLABELLED, lay_out
 
 from eseg.checkpoint import load_checkpoint
-from eseg.config import RunConfig, load_config
+from eseg.config import load_config
 from eseg.deploy.environment import describe_environment
 from eseg.inference.pseudo_label import PseudoLabelConfig
 from eseg.training.self_training import SelfTraining, self_train
@@ -32,10 +36,11 @@ RESULT = Path("benchmarks/results/self_training_camvid.json")
 NETWORKS = ("teacher", "student", "control")
 
 
-def train_control(student: RunConfig, folder: Path, device: str | None) -> None:
+def train_control(plan: SelfTraining, teacher: Path, folder: Path, device: str | None) -> None:
     """Train as the student is trained, but from the labelled images alone."""
     if (folder / "scores.json").exists():
         return
+    student = plan.student_of(teacher, dataset=plan.unlabelled)
     config = dataclasses.replace(student, data=dataclasses.replace(student.data, pseudo=None))
     train(config, folder, device=device, resume=folder.exists())
 
@@ -72,10 +77,11 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", metavar="section.key=value")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--student-from", help="as `eseg self-train` has it; default: scratch")
+    parser.add_argument("--teacher", help="trained teachers; {seed} stands for the seed")
     parser.add_argument("--folder", type=Path, default=Path("runs/self_training_camvid"))
     parser.add_argument("--output", type=Path, default=RESULT)
     parser.add_argument("--device")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
 
     data = options.folder / "camvid_eighth"
     lay_out(options.camvid, data)
@@ -84,24 +90,29 @@ def main() -> None:
         "unlabelled_images": len(UNLABELLED.read_text().split()),
         "overrides": options.overrides,
         "student_from": options.student_from,
+        "given_teacher": options.teacher,
         "seeds": {},
         "environment": describe_environment(("eseg", "torch", "timm", "numpy", "pillow")),
     }
     for seed in options.seeds:
+        given = Path(options.teacher.format(seed=seed)) if options.teacher else None
         overrides = [*options.overrides, f"data.root={data}", f"seed={seed}"]
         plan = SelfTraining(
             teacher=load_config(TEACHER, overrides),
             student=load_config(STUDENT, overrides),
             unlabelled=data / "unlabelled",
             labels=PseudoLabelConfig(),
+            given_teacher=given,
             student_from=options.student_from,
         )
         folder = options.folder / f"seed{seed}"
         self_train(plan, folder / "self_training", device=options.device)
-        train_control(plan.student, folder / "control", options.device)
+        teacher = given or folder / "self_training" / "round1" / "teacher" / "best.pt"
+        train_control(plan, teacher, folder / "control", options.device)
 
-        result["steps"] = {"teacher": plan.teacher.train.steps, "student": plan.student.train.steps}
-        result["steps"]["control"] = plan.student.train.steps
+        steps = plan.student.train.steps
+        teachers = plan.teacher.train.steps if given is None else None
+        result["steps"] = {"teacher": teachers, "student": steps, "control": steps}
         result["seeds"][seed] = summarise(folder)
         measured = [entry["miou"] for entry in result["seeds"].values()]
         result["mean_miou"] = {
