@@ -11,7 +11,11 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from eseg.data.transforms import ResizeConfig
-from eseg.inference.labels import upsample_labels, upsample_labels_with_confidence
+from eseg.inference.labels import (
+    upsample_labels,
+    upsample_labels_with_confidence,
+    upsample_rows,
+)
 from eseg.models import ESeg
 
 _STRIP_ELEMENTS = 1 << 20
@@ -96,9 +100,9 @@ def averaged_probs(
     step = max(1, _STRIP_ELEMENTS // (batch * maps[0].shape[1] * width))
     for start in range(0, height, step):
         rows = slice(start, min(start + step, height))
-        total = _upsample_rows(maps[0], rows, (height, width)).softmax(dim=1)
+        total = upsample_rows(maps[0], rows, (height, width)).softmax(dim=1)
         for logits in maps[1:]:
-            total += _upsample_rows(logits, rows, (height, width)).softmax(dim=1)
+            total += upsample_rows(logits, rows, (height, width)).softmax(dim=1)
         yield rows, total / len(maps)
 
 
@@ -138,23 +142,3 @@ def _resize_image(image: Tensor, height: int, width: int) -> Tensor:
     return F.interpolate(
         image, size=(height, width), mode="bilinear", align_corners=False, antialias=shrinks
     )
-
-
-def _upsample_rows(
-    logits: Float[Tensor, "batch classes in_height in_width"], rows: slice, size: tuple[int, int]
-) -> Float32[Tensor, "batch classes rows width"]:
-    """`interpolate(logits, size, mode="bilinear")[:, :, rows]`, without making the other rows.
-
-    The head's map reaches up to a cell beyond the image where its size is no multiple of the
-    stride; resizing it to the image's size is what training does too.
-    """
-    height, width = size
-    last = logits.shape[-2] - 1
-    centres = torch.arange(rows.start, rows.stop, device=logits.device) + 0.5
-    position = (centres * (logits.shape[-2] / height) - 0.5).clamp(0, last)
-    above = position.long()
-    share = (position - above)[:, None]
-    below = (above + 1).clamp(max=last)
-    blended = torch.lerp(logits[:, :, above].float(), logits[:, :, below].float(), share)
-    # The rows are in place, so only the width still changes.
-    return F.interpolate(blended, (len(above), width), mode="bilinear", align_corners=False)

@@ -115,22 +115,36 @@ def _upsampled_strips(
     logits: Float[Tensor, "batch classes height width"], size: tuple[int, int]
 ) -> Iterator[tuple[slice, Tensor]]:
     """Yield (output rows, their float32 logits at the output's width), from top to bottom."""
-    batch, classes, in_height, _ = logits.shape
+    batch, classes = logits.shape[:2]
     height, width = size
-    # Where each output row lies between two input rows; the same formula in the same precision as
-    # torch's own interpolation, which measures from pixel centres and repeats the border.
-    centres = torch.arange(height, dtype=torch.float32, device=logits.device) + 0.5
-    position = (centres * (in_height / height) - 0.5).clamp(0, in_height - 1)
-    above = position.long()
-    below = (above + 1).clamp(max=in_height - 1)
-    share = (position - above)[:, None]
-
     step = max(1, _STRIP_ELEMENTS // (batch * classes * width))
     for start in range(0, height, step):
         rows = slice(start, min(start + step, height))
-        blended = torch.lerp(
-            logits[:, :, above[rows]].float(), logits[:, :, below[rows]].float(), share[rows]
-        )
-        # The rows are in place, so only the width still changes here.
-        strip_size = (rows.stop - rows.start, width)
-        yield rows, F.interpolate(blended, strip_size, mode="bilinear", align_corners=False)
+        yield rows, upsample_rows(logits, rows, size)
+
+
+def upsample_rows(
+    logits: Float[Tensor, "batch classes in_height in_width"], rows: slice, size: tuple[int, int]
+) -> Float32[Tensor, "batch classes rows width"]:
+    """`interpolate(logits, size, mode="bilinear")[:, :, rows]`, without making the other rows.
+
+    The head's map reaches up to a cell beyond the image where its size is no multiple of the
+    stride; resizing it to the image's size is what training does too.
+
+    Args:
+        logits: Unnormalised scores, computed in float32 whatever their dtype.
+        rows: Which rows of the result are wanted.
+        size: (height, width) of the whole result.
+    """
+    height, width = size
+    last = logits.shape[-2] - 1
+    # Where each output row lies between two input rows; the same formula in the same precision as
+    # torch's own interpolation, which measures from pixel centres and repeats the border.
+    centres = torch.arange(rows.start, rows.stop, dtype=torch.float32, device=logits.device) + 0.5
+    position = (centres * (logits.shape[-2] / height) - 0.5).clamp(0, last)
+    above = position.long()
+    below = (above + 1).clamp(max=last)
+    share = (position - above)[:, None]
+    blended = torch.lerp(logits[:, :, above].float(), logits[:, :, below].float(), share)
+    # The rows are in place, so only the width still changes.
+    return F.interpolate(blended, (len(above), width), mode="bilinear", align_corners=False)
