@@ -65,14 +65,16 @@ def camvid() -> Iterator[Row]:
 
 def self_training() -> Iterator[Row]:
     """What pseudo-labels bring where labels are few."""
-    if result := load("self_training_camvid"):
-        miou = result["mean_miou"]
-        yield (
-            f"CamVid with {result['labelled_images']} of 367 labels, mean of "
-            f"{len(result['seeds'])} seeds: teacher / control without pseudo-labels / student",
-            f"{miou['teacher']:.3f} / {miou['control']:.3f} / **{miou['student']:.3f}** mIoU",
-            result,
-        )
+    for name in ("self_training_camvid", "self_training_camvid_longer"):
+        if result := load(name):
+            miou, start = result["mean_miou"], result["student_from"] or "scratch"
+            yield (
+                f"CamVid with {result['labelled_images']} of 367 labels, mean of "
+                f"{len(result['seeds'])} seeds: teacher / student / control without pseudo-labels, "
+                f"both {result['steps']['student']} steps from {start}",
+                f"{miou['teacher']:.3f} / {miou['student']:.3f} / {miou['control']:.3f} mIoU",
+                result,
+            )
 
 
 def streets() -> Iterator[Row]:
@@ -104,10 +106,25 @@ def inference() -> Iterator[Row]:
         )
         for subject in others:
             inside = subject["outputs"] == "labels"
+            figure = f"{subject['ratio']:.2f} of that"
+            if subject["agreement"] < 0.999:
+                figure += f"; {100 * subject['agreement']:.1f} % of the labels are fp32's"
             yield (
                 f"the same: {subject['engine']}, {subject['precision']}, "
                 f"{'labels inside' if inside else 'our labels stage'}",
-                f"{subject['ratio']:.2f} of that",
+                figure,
+                result,
+            )
+
+
+def int8() -> Iterator[Row]:
+    """What 8 bits cost in accuracy."""
+    if result := load("int8_accuracy"):
+        for form, row in result["results"].items():
+            yield (
+                f"Lite-S in 8 bits ({form}), CamVid val at its own size",
+                f"mIoU {100 * row['miou']['checkpoint']:.2f} to {100 * row['miou']['int8']:.2f}; "
+                f"{100 * row['agreement']:.1f} % of the labels are fp32's",
                 result,
             )
 
@@ -183,7 +200,7 @@ def doctor() -> Iterator[Row]:
 
 TABLES = {
     "accuracy": (camvid, self_training, streets),
-    "inference": (inference,),
+    "inference": (inference, int8),
     "training": (training, processes, loss, interruptions, loading, doctor),
 }
 
