@@ -11,7 +11,13 @@ import pytest
 import torch
 
 from eseg import checkpoint as checkpoint_module
-from eseg.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
+from eseg.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    load_checkpoint,
+    save_checkpoint,
+    weights_digest,
+)
 from eseg.data.dataset import ClassTable
 from eseg.models import create_model
 
@@ -261,3 +267,16 @@ def test_nothing_in_a_file_is_executed(small, tmp_path):
 
     torch.load(small, weights_only=False)  # the trap itself works
     assert (tmp_path / "harm").exists()
+
+
+def test_the_digest_is_of_every_value_and_name(checkpoint):
+    weights = dict(checkpoint.weights)
+    digest = weights_digest(weights)
+    assert weights_digest(dict(reversed(weights.items()))) == digest
+    name, tensor = next((n, t) for n, t in weights.items() if t.is_floating_point())
+    assert weights_digest({n: t.contiguous() for n, t in weights.items()}) == digest
+    changed = tensor.contiguous().clone()
+    changed.view(-1)[-1] += 1
+    assert weights_digest(weights | {name: changed}) != digest
+    assert weights_digest({f"{n}_": t for n, t in weights.items()}) != digest
+    assert weights_digest(weights | {name: tensor.double()}) != digest

@@ -4,12 +4,13 @@ import sys
 
 import numpy as np
 import pytest
+import typer
 import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
 from eseg.checkpoint import load_checkpoint, save_checkpoint
-from eseg.cli import app, spell_out_scales
+from eseg.cli import app, options, spell_out_scales
 from eseg.config import to_plain
 from eseg.deploy.export import export_checkpoint
 from eseg.inference.labelling import averaged_probs
@@ -111,6 +112,15 @@ def test_scales_take_several_numbers(checkpoint, toy_dataset, monkeypatch):
         assert result.exit_code == 0, result.output
         assert json.loads(result.stdout)["scales"] == [0.5, 1.0, 2.0]
     assert set(seen) == {((0.5, 1.0, 2.0), True)}
+
+
+@pytest.mark.parametrize("words", [["--scales", "nan"], ["--scales", "1", "--scales", "nan"]])
+def test_scales_that_are_no_numbers_are_refused(checkpoint, toy_dataset, words):
+    result = call("evaluate", checkpoint, "--data", toy_dataset, "--device", "cpu", *words)
+    assert result.exit_code == 2
+    assert "'--scales'" in result.output
+    with pytest.raises(typer.BadParameter, match="nan is no factor"):  # older Typers let it pass
+        options._refuse_nan([float(word) for word in words if word != "--scales"])
 
 
 def test_evaluate_refuses_a_data_set_of_other_classes(checkpoint, toy_dataset, tmp_path):

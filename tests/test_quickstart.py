@@ -1,5 +1,6 @@
 from importlib.resources import files
 
+import pytest
 import yaml
 from rich.console import Console
 
@@ -24,15 +25,32 @@ def test_it_trains_measures_and_labels(tmp_path, monkeypatch):
         )
 
     monkeypatch.setattr(quickstart, "load_config", smaller)
+    folder = tmp_path / "[first]"
     with (tmp_path / "printed.txt").open("w") as file:
-        miou = quickstart.run_quickstart(tmp_path / "run", "cpu", Console(file=file))
+        miou = quickstart.run_quickstart(folder, "cpu", Console(file=file))
     assert 0 <= miou < 1
     printed = (tmp_path / "printed.txt").read_text()
     assert f"mIoU on 9 unseen scenes: {miou:.3f}\n" in printed
+    assert f"look at     {folder}/sheet.png" in printed
     for name in ("best.pt", "sheet.png", "curve.png"):
-        assert (tmp_path / "run" / name).stat().st_size > 0
-    overlays = list((tmp_path / "run" / "predictions" / "overlays").glob("*.jpg"))
+        assert (folder / name).stat().st_size > 0
+    overlays = list((folder / "predictions" / "overlays").glob("*.jpg"))
     assert len(overlays) == quickstart.SCENES
+
+
+def test_it_goes_on_with_whatever_an_interruption_left(tmp_path, monkeypatch):
+    """With previous.pt alone, say: which files are enough is for the training to know."""
+    asked = []
+
+    def train(config, output, *, resume, **_):
+        asked.append(resume)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(quickstart, "train", train)
+    (tmp_path / "previous.pt").touch()
+    with pytest.raises(KeyboardInterrupt):
+        quickstart.run_quickstart(tmp_path, "cpu", Console())
+    assert asked == [True]
 
 
 def test_its_config_is_a_lite_s_on_streets():

@@ -1,5 +1,6 @@
 """What the README promises must at least parse: its blocks, commands, YAML and Python."""
 
+import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -87,3 +88,13 @@ def test_nothing_waits_to_be_filled_in():
         filled = re.search(f"<!-- begin {name} -->(.*?)<!-- end {name} -->", text, re.DOTALL)
         assert filled is not None
         assert filled[1].count("|---") >= 1
+
+
+def test_its_results_are_those_in_the_files(monkeypatch):
+    monkeypatch.chdir(README.parent)
+    spec = importlib.util.spec_from_file_location("tables", Path("benchmarks/tables.py"))
+    tables = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tables)
+    text = README.read_text(encoding="utf-8")
+    for name, parts in tables.TABLES.items():
+        assert tables.fill(text, name, tables.results(parts)) == text

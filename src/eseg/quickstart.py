@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 from rich.console import Console
+from rich.text import Text
 
 from eseg.config import load_config, open_split
 from eseg.inference.folder import list_images, predict_files
@@ -29,9 +30,7 @@ def run_quickstart(output: Path, device: str | None, console: Console) -> float:
     """
     with as_file(files("eseg") / "quickstart.yaml") as path:
         config = load_config(path)
-    result = train(
-        config, output, device=device, resume=(output / "last.pt").exists(), console=console
-    )
+    result = train(config, output, device=device, resume=True, console=console)
 
     scenes = open_split(config.data, config.data.val_split)
     folder = output / "scenes"
@@ -46,13 +45,13 @@ def run_quickstart(output: Path, device: str | None, console: Console) -> float:
         assert outcome.error is None
 
     miou = result.best["miou"]
-    console.print(
-        f"\nmIoU on {len(scenes)} unseen scenes: [bold]{miou:.3f}[/bold]\n"
-        f"  look at     {output / 'sheet.png'}, {output / 'curve.png'}, "
+    ending = Text.assemble(
+        f"\nmIoU on {len(scenes)} unseen scenes: ",
+        (f"{miou:.3f}", "bold"),
+        f"\n  look at     {output / 'sheet.png'}, {output / 'curve.png'}, "
         f"{output / 'predictions' / 'overlays'}\n"
         f"  predict     eseg predict {result.checkpoint} YOUR_IMAGES --output out\n"
         "  own data    configs/own_data and docs/data.md in the repository say how",
-        highlight=False,
-        soft_wrap=True,
     )
+    console.print(ending, soft_wrap=True)
     return miou

@@ -100,3 +100,22 @@ def test_what_cannot_be_examined_ends_with_2(tmp_path, monkeypatch, arguments, m
     assert result.exit_code == 2
     assert message in " ".join(result.output.split())
     assert "Traceback" not in result.output
+
+
+def test_json_tells_what_was_mended(toy_copy, tmp_path):
+    (toy_copy.parent / "val/9_mask.png").write_bytes(b"")
+    result = call(toy_copy, "--json", "--fix-config", tmp_path / "new.yaml")
+    mended = json.loads(result.stdout)["mended"]
+    assert mended["written"][0] == str(tmp_path / "new.yaml")
+    assert [path.rsplit("/", 1)[1] for path in mended["left_out"]] == ["9.png"]
+    assert mended["ignored"] == []
+
+
+def test_no_word_of_training_where_a_split_is_missing(toy_copy, tmp_path):
+    shutil.rmtree(toy_copy.parent / "train")
+    result = call(toy_copy.parent, "--fix-config", tmp_path / "new.yaml")
+    assert result.exit_code == 1
+    assert "To train" not in result.output
+    plain = json.loads(call(toy_copy.parent, "--json").stdout)
+    assert plain["findings"][0]["kind"] == "missing split"
+    assert plain["proposal"]["classes"]

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -10,7 +12,9 @@ from typer.testing import CliRunner
 from eseg.checkpoint import CheckpointError
 from eseg.cli import app, screen
 from eseg.config import to_plain
+from eseg.inference.pseudo_label import LostPeerError
 from eseg.training import trainer
+from eseg.training.failures import LostProcessError
 
 
 @pytest.fixture
@@ -21,7 +25,7 @@ def eseg_train(toy_config, tmp_path, monkeypatch):
 
     def call(instead):
         monkeypatch.setattr(trainer, "train", lambda *_, **__: instead())
-        return CliRunner().invoke(app, ["train", str(path)])
+        return CliRunner().invoke(app, ["train", str(path), "--no-check"])
 
     return call
 
@@ -48,9 +52,24 @@ def test_an_exit_of_another_kind_is_left_alone(eseg_train):
     assert (result.exit_code, result.output) == (3, "")
 
 
-@pytest.mark.parametrize(("local_rank", "waits"), [(None, []), ("0", []), ("1", [3]), ("7", [3])])
-def test_only_the_first_process_of_a_machine_speaks_at_once(
-    eseg_train, monkeypatch, local_rank, waits
+OWN = CheckpointError("last.pt: damaged")
+LOST, LOST_PEER = LostProcessError("another one has ended"), LostPeerError("another one has ended")
+
+
+@pytest.mark.parametrize(
+    ("local_rank", "error", "waits"),
+    [
+        (None, OWN, []),
+        ("0", OWN, []),
+        ("1", OWN, [1]),
+        ("7", OWN, [1]),
+        ("0", LOST, [3]),
+        ("1", LOST, [3]),
+        ("0", LOST_PEER, [3]),
+    ],
+)
+def test_the_process_that_knows_the_cause_speaks_first(
+    eseg_train, monkeypatch, local_rank, error, waits
 ):
     """The others wait; torchrun ends them when the first has failed."""
     slept, handlers = [], []
@@ -61,10 +80,48 @@ def test_only_the_first_process_of_a_machine_speaks_at_once(
 
     def fail():
         handlers.append(signal.getsignal(signal.SIGTERM))
-        raise CheckpointError("last.pt: damaged")
+        raise error
 
     result = eseg_train(fail)
     assert result.exit_code == 2
-    assert "last.pt: damaged" in result.output
+    assert str(error) in result.output
     assert slept == waits
-    assert (handlers[0] == signal.SIG_DFL) == bool(waits), "the others end without a word"
+    is_first = local_rank in (None, "0")
+    assert (handlers[0] != signal.SIG_DFL) == is_first, "the others end without a word"
+
+
+SCRIPT = """
+import os
+
+import torch
+import typer
+from eseg.checkpoint import CheckpointError
+from eseg.cli.screen import clear_errors
+from eseg.training.distributed import join_processes
+from eseg.training.failures import clear_failures
+
+try:
+    with clear_errors(), clear_failures(), join_processes(torch.device("cpu")) as processes:
+        if processes.rank == 1:
+            raise CheckpointError("last.pt: no permission to read it")
+        torch.distributed.barrier()
+except typer.Exit:
+    os._exit(2)
+"""
+
+
+def test_an_error_in_the_second_process_alone_is_told(tmp_path):
+    """The first sees a lost connection at once, and must not end the second before it speaks."""
+    (tmp_path / "script.py").write_text(SCRIPT)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run(
+        [*launch, str(tmp_path / "script.py")],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        check=False,
+    )
+    assert done.returncode != 0
+    told = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert told[0] == "error: last.pt: no permission to read it"

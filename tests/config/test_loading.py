@@ -384,4 +384,4 @@ def test_list_files_lie_below_the_root_or_beside_the_yaml(tmp_path):
         (tmp_path / "data/a.png", tmp_path / "data/b.png")
     ]
     (tmp_path / "data/train.txt").write_text("c.png d.png\n")
-    assert load_dataset(path).splits["train"].list_file == "train.txt"
+    assert load_dataset(path).splits["train"].list_file == str(tmp_path / "train.txt")

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from eseg.cli import app
 from eseg.config import to_plain
 from eseg.deploy import benchmark as module
+from eseg.deploy import subjects
 from eseg.deploy.benchmark import Benchmark, Measured, agree_on_size, measure
 from eseg.deploy.benchmark_report import (
     benchmark_dict,
@@ -105,6 +106,14 @@ def test_tables_and_notes_say_what_cannot_be_seen(result):
     assert "a torch" in notes
     assert "--outputs labels" in notes
     assert "40 GFLOP/s" in notes
+
+
+def test_a_subject_may_be_called_what_it_likes(result):
+    result.measured[0] = measured("[a].pt torch", result.measured[0].rounds)
+    for table in benchmark_tables(result):
+        console = Console(file=io.StringIO(), width=120)
+        console.print(table)
+        assert "[a].pt torch" in console.file.getvalue()
 
 
 def test_an_unsteady_machine_is_told_and_a_steady_one_is_not(result):
@@ -252,6 +261,18 @@ def test_what_a_person_can_mend_is_one_line(words, part):
     assert result.exit_code == 2
     assert result.output.startswith("error: ")
     assert part in result.output.replace("\n", " ").replace("  ", " ")
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [(["--image", "nope.jpg"], "nope.jpg: no such file"), (["--size", "99999x1"], "1 to 16384")],
+)
+def test_pictures_are_refused_before_anything_is_exported(monkeypatch, words, part):
+    monkeypatch.setattr(subjects, "find_subjects", None)
+    result = call("benchmark", "eseg_lite_s", *words)
+    assert result.exit_code == 2
+    assert result.output.startswith("error: ")
+    assert part in result.output.replace("\n", " ")
 
 
 def test_what_a_process_finds_wrong_is_one_line_too(tmp_path):

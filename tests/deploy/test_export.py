@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from eseg import __version__
-from eseg.checkpoint import Checkpoint, load_checkpoint
+from eseg.checkpoint import Checkpoint, load_checkpoint, weights_digest
 from eseg.config import to_plain
 from eseg.deploy import export
-from eseg.deploy.export import ExportError, default_output, export_checkpoint, weights_digest
+from eseg.deploy.export import ExportError, default_output, export_checkpoint
 from eseg.inference.labels import upsample_labels
 from eseg.runtime.sessions import open_session
 
@@ -102,19 +102,6 @@ def test_the_file_says_what_it_is(exported, checkpoint, form, suffix, engine):
     assert info.eseg == __version__
 
 
-def test_the_digest_is_of_every_value_and_name(checkpoint):
-    weights = dict(checkpoint.weights)
-    digest = weights_digest(weights)
-    assert weights_digest(dict(reversed(weights.items()))) == digest
-    name, tensor = next((n, t) for n, t in weights.items() if t.is_floating_point())
-    assert weights_digest({n: t.contiguous() for n, t in weights.items()}) == digest
-    changed = tensor.contiguous().clone()
-    changed.view(-1)[-1] += 1
-    assert weights_digest(weights | {name: changed}) != digest
-    assert weights_digest({f"{n}_": t for n, t in weights.items()}) != digest
-    assert weights_digest(weights | {name: tensor.double()}) != digest
-
-
 def test_a_file_is_replaced_only_by_a_whole_one(checkpoint, tmp_path, monkeypatch):
     path = tmp_path / "net.onnx"
     path.write_text("before")
@@ -141,6 +128,47 @@ def test_a_file_is_replaced_only_by_a_whole_one(checkpoint, tmp_path, monkeypatc
     assert export_checkpoint(checkpoint, path, format="onnx") == path.resolve()
     assert path.read_text() == "after"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_elsewhere_is_not_blamed_on_the_output(checkpoint, tmp_path, monkeypatch):
+    def full(network, size):
+        raise OSError(28, "No space left on device", "/scratch/network.onnx")
+
+    form = export.GRAPH_FORMATS["onnx"]._replace(build=full)
+    monkeypatch.setitem(export.GRAPH_FORMATS, "onnx", form)
+    with pytest.raises(
+        ExportError, match=r"No space left.*/scratch/network\.onnx.*TMPDIR"
+    ) as error:
+        export_checkpoint(checkpoint, tmp_path / "net.onnx", format="onnx")
+    assert "--output" not in str(error.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_of_a_pair_replaced_by_half_nothing_opens(tmp_path, monkeypatch):
+    folder, output = tmp_path / "new", tmp_path / "net.xml"
+    folder.mkdir()
+    files = [folder / "net.bin", folder / "net.xml"]
+    for file in files:
+        file.write_text("new")
+        (tmp_path / file.name).write_text("old")
+    replacing = export.replacing
+
+    def killed_before_the_second(path):
+        if path == output:
+            raise KeyboardInterrupt
+        return replacing(path)
+
+    monkeypatch.setattr(export, "replacing", killed_before_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        export.publish(files, output)
+    assert not output.exists()
+    assert output.with_suffix(".bin").read_text() == "new"
+
+    monkeypatch.setattr(export, "replacing", replacing)
+    files[0].write_text("newer")
+    export.publish(files, output)
+    assert output.with_suffix(".bin").read_text() == "newer"
+    assert output.read_text() == "new"
 
 
 def test_what_cannot_be_meant_is_refused_before_any_work(checkpoint, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from eseg.cli import app
+from eseg.deploy import export
 from eseg.runtime.sessions import open_session
 
 pytestmark = pytest.mark.usefixtures("unchecked_shapes")
@@ -38,6 +39,16 @@ def test_8_bits_print_what_they_cost(best, toy_dataset, tmp_path):
     assert open_session(path).info.precision == "int8"
 
 
+def test_a_data_set_to_verify_on_is_opened_before_the_export(best, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "PixelNetwork", None)
+    for data, part in [(tmp_path / "typo.yaml", "typo.yaml"), ("streets", "ground, box, ball")]:
+        result = call(best, "--output", tmp_path / "net.onnx", "--verify", data)
+        assert result.exit_code == 2
+        assert result.output.startswith("error: ")
+        assert part in result.output.replace("\n", "")
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_cannot_be_meant_is_one_line(best, toy_dataset, tmp_path):
     int8 = ["--int8", "--calibrate", toy_dataset]
     for words, part in [
@@ -47,6 +58,9 @@ def test_what_cannot_be_meant_is_one_line(best, toy_dataset, tmp_path):
         ([best, "--size", "48x72", "--dynamic"], "--dynamic"),
         ([best, "--int8"], "--calibrate"),
         ([best, "--calibrate", toy_dataset], "--int8"),
+        ([best, "--images", 5], "--images does nothing without --int8"),
+        ([best, "--max-drop", 0.3], "--max-drop does nothing without --int8 or --verify"),
+        ([best, "--root", tmp_path], "--root does nothing without --calibrate or --verify"),
         ([best, *int8, "--half"], "--half"),
         ([best, *int8, "--format", "pt2"], "none of onnx, openvino"),
         ([best, *int8, "--root", tmp_path / "absent"], "absent"),

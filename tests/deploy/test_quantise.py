@@ -1,4 +1,5 @@
 import dataclasses
+import os
 import shutil
 
 import numpy as np
@@ -8,7 +9,7 @@ import yaml
 
 from eseg.config import DataConfig
 from eseg.data.dataset import DataError
-from eseg.deploy import quantise
+from eseg.deploy import int8_openvino, quantise
 from eseg.deploy.calibration import CalibrationImages
 from eseg.deploy.export import ExportError
 from eseg.deploy.quantise import export_int8
@@ -113,6 +114,15 @@ def test_an_image_that_cannot_be_read_is_named(checkpoint, toy_dataset, tmp_path
     data = DataConfig(dataset=copy / toy_dataset.name)
     with pytest.raises(DataError, match=r"3\.png"):
         list(CalibrationImages(quantise.open_split(data, "train"), 100))
+
+
+def test_the_environment_is_as_it_was_after_nncf_was_imported(monkeypatch):
+    monkeypatch.setenv("CI", "before")
+    monkeypatch.delenv("NNCF_CI", raising=False)
+    with int8_openvino._environment(CI="true", NNCF_CI="1"):
+        assert (os.environ["CI"], os.environ["NNCF_CI"]) == ("true", "1")
+    assert os.environ["CI"] == "before"
+    assert "NNCF_CI" not in os.environ
 
 
 def test_calibration_images_are_spread_over_the_split():

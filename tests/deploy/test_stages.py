@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 import eseg.runtime.sessions
+from eseg.deploy import torch_stages
 from eseg.deploy.stages import STAGES, Subject, TimedNetwork, memory_mib, open_stages, time_steps
 from eseg.inference.predictor import Predictor
 
@@ -97,7 +99,7 @@ def test_exported_files_have_the_stages_that_are_outside_the_graph(
     def open_session(path, **options):
         asked.update(options)
         info = SimpleNamespace(model={}, size=None, precision="int8", outputs=outputs)
-        return SimpleNamespace(info=info, run=run)
+        return SimpleNamespace(info=info, precision="int8", run=run)
 
     monkeypatch.setattr(eseg.runtime.sessions, "open_session", open_session)
     network = TimedNetwork(Subject("x", tmp_path / "x.onnx", "onnxruntime", threads=3))
@@ -110,13 +112,41 @@ def test_exported_files_have_the_stages_that_are_outside_the_graph(
     np.testing.assert_array_equal(network.labels(1), expected)
 
 
-def test_a_network_asked_for_another_precision_says_so(monkeypatch, tmp_path):
-    info = SimpleNamespace(model={}, size=(8, 8), precision="fp32", outputs="logits")
-    session = SimpleNamespace(info=info)
+@pytest.mark.parametrize(
+    ("asked", "stored", "computed"),
+    [("bf16", "fp32", "bf16"), ("fp32", "int8", "int8"), ("auto", "fp16", "fp32")],
+)
+def test_what_a_network_is_computed_in_is_listed(monkeypatch, tmp_path, asked, stored, computed):
+    info = SimpleNamespace(model={}, size=(8, 8), precision=stored, outputs="logits")
+    session = SimpleNamespace(info=info, precision=computed)
     monkeypatch.setattr(eseg.runtime.sessions, "open_session", lambda *_, **__: session)
-    subject = Subject("x", tmp_path / "x.xml", "openvino", precision="bf16")
+    subject = Subject("x", tmp_path / "x.xml", "openvino", precision=asked)
     about = open_stages(subject).about
-    assert (about.precision, about.size) == ("bf16", (8, 8))
+    assert (about.precision, about.size) == (computed, (8, 8))
+
+
+def test_the_device_that_computes_is_waited_for_and_counted(toy_run, monkeypatch, one_thread):
+    """Whichever it is; the CPU stands in for it, and calls are recorded with their device."""
+    asked = []
+    monkeypatch.setattr(
+        torch.accelerator, "synchronize", lambda device: asked.append(("wait", str(device)))
+    )
+    monkeypatch.setattr(
+        torch.cuda, "max_memory_allocated", lambda device: asked.append(("bytes", device)) or 2**21
+    )
+    for name, calls in [
+        ("cpu", []),
+        ("mps", [("wait", "mps")]),
+        ("cuda:1", [("wait", "cuda:1"), ("bytes", torch.device("cuda:1"))]),
+    ]:
+        wait, cuda_bytes = torch_stages._counters(torch.device(name))
+        asked.clear()
+        network = TimedNetwork(Subject("toy", toy_run.folder / "best.pt", "torch"))
+        network._stages = replace(network._stages, wait=wait, cuda_bytes=cuda_bytes)
+        if wait is not None:
+            wait()
+        assert ("cuda" in network.memory()) == name.startswith("cuda")
+        assert asked == calls
 
 
 def test_processes_of_exported_networks_are_free_of_torch():

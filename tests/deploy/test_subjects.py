@@ -45,6 +45,27 @@ def test_engines_that_fit(file, asked, device, expected):
     assert engines_for(Path(file), asked, device) == expected
 
 
+@pytest.mark.parametrize(
+    ("file", "asked", "device", "expected"),
+    [
+        ("best.pt", (), CPU, ["torch", "openvino"]),
+        ("best.pt", (), CUDA, ["torch", "compile"]),
+        ("a.onnx", (), CPU, ["openvino"]),
+        ("a.pt2", (), CPU, ["aotinductor"]),  # to say what it cannot do
+        ("best.pt", ("onnxruntime",), CPU, ["onnxruntime"]),
+    ],
+)
+def test_by_default_engines_are_left_out_that_cannot_compute_so(file, asked, device, expected):
+    """Those that compute as a file was exported have no bf16."""
+    assert engines_for(Path(file), asked, device, "bf16") == expected
+
+
+def test_every_subject_of_a_benchmark_in_bf16_can_compute_so(toy_run, tmp_path, exports):
+    best = str(toy_run.folder / "best.pt")
+    found = find_subjects([best], tmp_path, device="cpu", precision="bf16")
+    assert [s.engine for s in found] == ["torch", "openvino"]
+
+
 def test_engines_that_are_not_installed_are_left_out(monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(

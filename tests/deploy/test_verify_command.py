@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from eseg.checkpoint import load_checkpoint, save_checkpoint
 from eseg.cli import app
 from eseg.cli.verify import verify
+from eseg.deploy import verify as module
 from eseg.deploy.export import export_checkpoint
 from eseg.deploy.quantise import MAX_DROP
 
@@ -103,6 +104,18 @@ def test_what_cannot_be_verified_is_one_line(exported, best, toy_dataset, tmp_pa
         assert result.stderr.startswith("error: "), part
         assert part in result.stderr, part
         assert result.stderr.count("\n") == 1, part
+
+
+@pytest.mark.parametrize("name", ["worst.txt", "absent/worst.png"])
+def test_a_picture_that_cannot_be_written_is_refused_at_once(
+    exported, best, toy_dataset, tmp_path, monkeypatch, name
+):
+    monkeypatch.setattr(module, "verify", None)
+    words = ["verify", exported, "--against", best, "--data", toy_dataset]
+    result = call(*words, "--output", tmp_path / name)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: --output {tmp_path / name}: ")
+    assert result.stderr.count("\n") == 1
 
 
 def test_the_verb_and_the_library_allow_the_same_drop():

@@ -1,6 +1,8 @@
 """Pseudo-labels against a slow formulation, and that interruptions leave no trace."""
 
+import io
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +25,6 @@ from eseg.inference.pseudo_label import (
     PseudoLabelConfig,
     keep_confident,
     pseudo_label,
-    weights_sha256,
 )
 
 CPU = torch.device("cpu")
@@ -159,6 +160,13 @@ def test_the_report_counts_what_is_in_the_files(whole, teacher, images):
         assert len(np.unique(np.asarray(sheet.convert("L")))) > 50
 
 
+def test_its_table_shows_a_class_by_any_name(whole):
+    entry = replace(whole.report.classes[0], name="[void]")
+    console = Console(file=io.StringIO(), width=100)
+    console.print(replace(whole.report, classes=(entry,)).table())
+    assert "│ [void]" in console.file.getvalue()
+
+
 def test_its_data_set_pairs_images_and_labels(whole, teacher, images):
     dataset = Folder(load_dataset(whole.report.dataset), "train")
     assert dataset.classes == teacher.classes
@@ -214,7 +222,6 @@ def test_other_settings_are_noticed_and_named(whole, teacher, images, tmp_path):
     before = content(whole.output)
     name, weight = next(iter(teacher.weights.items()))
     other = replace(teacher, weights=teacher.weights | {name: weight + 1e-3})
-    assert weights_sha256(other) != weights_sha256(teacher)
     for changed, names in (
         (
             (teacher, images, replace(SMALL, threshold=0.6)),
@@ -226,7 +233,7 @@ def test_other_settings_are_noticed_and_named(whole, teacher, images, tmp_path):
         ),
         ((teacher, images, replace(SMALL, flip=False)), r"flip \(was true, now false\)"),
         ((other, images, SMALL), "weights .was .*, now "),
-        ((teacher, images / "a", SMALL), "images .was .*, now "),
+        ((teacher, images / "a", SMALL), r"labels/0\.png belongs to no image in .*/a: name"),
     ):
         *arguments, config = changed
         with pytest.raises(DataError, match=names) as error:
@@ -234,6 +241,43 @@ def test_other_settings_are_noticed_and_named(whole, teacher, images, tmp_path):
         assert "choose another --output" in str(error.value)
         assert "\n" not in str(error.value)
     assert content(whole.output) == before
+
+
+def test_images_and_labels_may_move_together_or_apart(whole, teacher, images, tmp_path):
+    moved = shutil.copytree(images, tmp_path / "elsewhere" / "images")
+    output = shutil.copytree(whole.output, tmp_path / "out")
+    before = finished(output)
+    report = pseudo_label(teacher, moved, output, SMALL, device=CPU)
+    assert finished(output) == before
+    assert report.fingerprint == whole.report.fingerprint
+    dataset = Folder(load_dataset(report.dataset), "train")
+    assert sorted(dataset.image_paths) == sorted(moved.rglob("*.[pj][np]g"))
+    (moved / "new.png").write_bytes((moved / "0.png").read_bytes())
+    more = pseudo_label(teacher, moved, output, SMALL, device=CPU)
+    assert more.fingerprint != report.fingerprint
+
+
+def test_names_that_look_like_remarks_or_blanks_stay(teacher, images, tmp_path):
+    folder = tmp_path / "#images"
+    names = ["#a/# b .png", " c/ d.png"]
+    for name in names:
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_bytes((images / "0.png").read_bytes())
+    for output in (tmp_path / "out", folder / "labels of it"):
+        report = pseudo_label(teacher, folder, output, SMALL, device=CPU)
+        dataset = Folder(load_dataset(report.dataset), "train")
+        assert {path.relative_to(folder).as_posix() for path in dataset.image_paths} == {*names}
+        assert len(dataset) == 2
+        assert dataset[1].mask.shape == dataset[1].image.shape[:2]
+
+
+@pytest.mark.parametrize("name", ["a\tb.png", "a\nb.png", "a\u2028b.png", "a\udcffb.png"])
+def test_names_that_no_list_can_hold_are_refused_at_once(teacher, tmp_path, name):
+    Image.new("RGB", (8, 8)).save(tmp_path / name)
+    with pytest.raises(DataError, match="tabs, line breaks and bytes that are no UTF-8") as error:
+        pseudo_label(teacher, tmp_path, tmp_path / "out", SMALL, device=CPU)
+    str(error.value).encode()
+    assert not (tmp_path / "out").exists()
 
 
 def test_labels_of_another_origin_are_left_alone(teacher, images, tmp_path):
@@ -250,7 +294,7 @@ def test_a_damaged_mask_is_named(whole, teacher, images, tmp_path):
     with pytest.raises(DataError, match=r"labels/0\.png: not a file of `eseg pseudo-label`"):
         folder.counts(Path("0.png"))
     with pytest.raises(DataError, match=r"settings\.json.*start again"):
-        folder.fingerprint()
+        folder.fingerprint([])
 
 
 def test_what_cannot_be_meant_is_refused(teacher, images, tmp_path):

@@ -6,6 +6,7 @@ from rich.console import Console
 
 from eseg.checkpoint import load_checkpoint
 from eseg.config import open_split
+from eseg.data.dataset import ClassTable
 from eseg.inference.report import SHEET_ROWS, scores_table, write_sheet
 from eseg.metrics import scores
 
@@ -24,6 +25,14 @@ def test_the_table_has_a_row_per_class_and_dashes_where_nothing_is_defined(toy_r
     assert rows["box"][3::2] == ["0.8000", "1.0000", "0.5000"]
     assert rows["ball"][3::2] == ["-", "-", "0.0000"]
     assert "0.7750" in rows["mean"]
+
+
+def test_a_class_may_be_called_what_it_likes():
+    classes = ClassTable(("[void]", "[/b]"), ((0, 0, 0), (9, 9, 9)))
+    console = Console(file=io.StringIO(), width=100)
+    console.print(scores_table(classes, scores(torch.eye(2, dtype=torch.int64)).to_dict()))
+    assert "│ [void]" in console.file.getvalue()
+    assert "│ [/b]" in console.file.getvalue()
 
 
 def test_the_sheet_shows_samples_spread_over_the_split(toy_run, tmp_path):

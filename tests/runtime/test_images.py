@@ -3,6 +3,8 @@
 What each kind of file becomes is tested where training reads it, in tests/data/test_reading.py.
 """
 
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -73,6 +75,27 @@ def test_pictures_are_taken_as_they_lie(photo, tmp_path):
 def test_pictures_of_8_bits_become_rgb(photo, mode):
     picture = Image.fromarray(photo).convert(mode)
     np.testing.assert_array_equal(as_pixels(picture), np.array(picture.convert("RGB")))
+
+
+@pytest.mark.parametrize("alpha", [3, bytes(range(256))])
+def test_a_palette_with_transparency_gives_what_its_file_gives(photo, tmp_path, alpha):
+    path = tmp_path / "palette.png"
+    Image.fromarray(photo).quantize(16).save(path, transparency=alpha)
+    with Image.open(path) as picture:
+        np.testing.assert_array_equal(as_pixels(picture), read_image(path))
+
+
+def test_a_picture_whose_file_is_truncated_is_named(photo, tmp_path):
+    path = tmp_path / "photo.jpg"
+    Image.fromarray(photo).resize((200, 200)).save(path)
+    path.write_bytes(path.read_bytes()[:-500])
+    with Image.open(path) as picture, pytest.raises(ImageError, match=r"photo\.jpg: .*truncated"):
+        as_pixels(picture)
+    with (
+        Image.open(io.BytesIO(path.read_bytes())) as picture,
+        pytest.raises(ImageError, match=r"the Pillow picture: .*truncated"),
+    ):
+        as_pixels(picture)
 
 
 @pytest.mark.parametrize("mode", ["I;16", "I", "F"])

@@ -33,6 +33,16 @@ def test_labels_survive_the_file(result, tmp_path):
         np.testing.assert_array_equal(np.array(picture.convert("RGB")), result.colours())
 
 
+@pytest.mark.parametrize("name", ["x.webp", "x.jpg", "x.tiff", "x", "png"])
+def test_labels_are_written_as_png_alone(result, tmp_path, name):
+    with pytest.raises(ValueError, match=rf"{name}: .* as PNG alone"):
+        result.save(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+    result.save(str(tmp_path / "X.PNG"))
+    with Image.open(tmp_path / "X.PNG") as picture:
+        np.testing.assert_array_equal(np.array(picture), result.labels)
+
+
 def test_overlay_goes_from_the_image_to_the_colours(result):
     np.testing.assert_array_equal(np.array(result.overlay(0.0)), result.image)
     np.testing.assert_array_equal(np.array(result.overlay(1.0)), result.colours())

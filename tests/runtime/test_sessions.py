@@ -153,6 +153,25 @@ def test_openvino_never_computes_more_coarsely_than_the_file_unless_it_is_told_t
     assert precision_of(open_session(half, precision="fp32")) == openvino.Type.f32
 
 
+def test_sessions_say_what_they_compute_in(export):
+    """Not what was asked for: a device may settle on another arithmetic than the file's."""
+    import openvino
+
+    names = {openvino.Type.f32: "fp32", openvino.Type.bf16: "bf16", openvino.Type.f16: "fp16"}
+    half, whole = export("half.xml", precision="fp16"), export("whole.xml")
+    for path in (half, whole):
+        for asked in (None, "fp32", "bf16", "fp16"):
+            session = open_session(path, precision=asked)
+            model = session._request.get_compiled_model()
+            assert session.precision == names[model.get_property("INFERENCE_PRECISION_HINT")]
+    assert open_session(whole).precision == open_session(half, precision="fp32").precision == "fp32"
+    if "FP16" not in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        assert open_session(half).precision == "fp32"
+    int8 = export("int8.xml", precision="int8")
+    assert open_session(int8).precision == open_session(int8, precision="fp32").precision == "int8"
+    assert open_session(export("half.onnx", precision="fp16")).precision == "fp16"
+
+
 @pytest.mark.parametrize(
     ("precision", "capabilities", "wanted"),
     [

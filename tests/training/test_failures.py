@@ -4,7 +4,7 @@ import pytest
 import torch.distributed as dist
 
 from eseg.checkpoint import CheckpointError
-from eseg.training.failures import clear_failures
+from eseg.training.failures import LostProcessError, clear_failures
 from eseg.training.step import TrainingError
 
 CLOSED = (
@@ -27,9 +27,11 @@ KILLED = "DataLoader worker (pid 99) is killed by signal: Killed. \nIt is possib
     ],
 )
 def test_a_lost_process_is_one_clear_error(error, said):
-    with pytest.raises(TrainingError, match=f"^.*{said}.*--resume") as caught, clear_failures():
+    remedy = "The same command .eseg train: with --resume. goes on"
+    with pytest.raises(TrainingError, match=f"^.*{said}.*{remedy}") as caught, clear_failures():
         raise error
     assert "\n" not in str(caught.value)
+    assert isinstance(caught.value, LostProcessError) == ("another process" in str(caught.value))
 
 
 @pytest.mark.parametrize(

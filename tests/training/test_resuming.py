@@ -13,6 +13,8 @@ from torch import nn
 
 from eseg import atomic
 from eseg.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from eseg.config import to_plain
+from eseg.inference.settings_file import changes
 from eseg.models import create_model
 from eseg.training import resuming, run_folder, trainer
 from eseg.training.loggers import read_log
@@ -129,6 +131,21 @@ def test_resuming_a_finished_run_changes_nothing(train, toy_config, same_values,
     assert again.best == first.best
 
 
+def test_lost_best_weights_of_a_finished_run_are_those_of_its_last_step(
+    train, toy_config, tmp_path, capsys
+):
+    config = toy_config({"train.steps": 2})
+    first = train(config)
+    (tmp_path / "run/best.pt").unlink()
+    again = train(config, resume=True)
+    assert "of the last step's weights if no step is left" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    assert again.last_miou == first.last_miou
+    assert again.best == load_checkpoint(tmp_path / "run/best.pt").scores
+    assert again.best == load_checkpoint(tmp_path / "run/last.pt").training["best"]
+
+
 def test_where_nothing_is_yet_resuming_starts(train, same_runs, toy_config, tmp_path, capsys):
     config = toy_config({"train.steps": 2})
     train(config, "started")
@@ -166,6 +183,15 @@ def test_a_run_goes_on_where_its_data_and_weights_have_moved(
     )
     train(moved, resume=True)
     assert load_checkpoint(tmp_path / "run/last.pt").step == 4
+
+
+def test_pseudo_labels_may_move_too(toy_config, tmp_path):
+    before = to_plain(toy_config({"data.pseudo": {"dataset": "/a/dataset.yaml", "fraction": 0.5}}))
+    moved = {"dataset": "/b/dataset.yaml", "root": "/b", "fraction": 0.25}
+    now = to_plain(toy_config({"data.pseudo": moved}))
+    assert changes(before, now, resuming._MAY_CHANGE) == [
+        "data.pseudo.fraction (was 0.5, now 0.25)"
+    ]
 
 
 def test_a_best_checkpoint_is_nothing_to_go_on_from(toy_run, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,13 +15,15 @@ from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner
 
-from eseg.checkpoint import CheckpointError, load_checkpoint
+from eseg.checkpoint import CheckpointError, load_checkpoint, weights_digest
 from eseg.cli import app
-from eseg.config import ConfigError, InitConfig, to_plain
+from eseg.config import ConfigError, InitConfig, PseudoConfig, to_plain
 from eseg.data.dataset import DataError
-from eseg.inference.pseudo_label import PseudoLabelConfig, weights_sha256
+from eseg.inference.pseudo_label import PseudoLabelConfig
+from eseg.models import BackboneError
 from eseg.training import self_training
-from eseg.training.self_training import PRETRAINED, SCRATCH, TEACHER, SelfTraining, self_train
+from eseg.training.self_training import self_train
+from eseg.training.self_training_plan import PRETRAINED, SCRATCH, TEACHER, SelfTraining
 from eseg.training.step import Stepper
 
 LABELS = PseudoLabelConfig(scales=(1.0,), threshold=0.4)
@@ -84,7 +87,7 @@ def interrupt(monkeypatch, after):
 
 
 def digest(path):
-    return weights_sha256(load_checkpoint(path))
+    return weights_digest(load_checkpoint(path).weights)
 
 
 def test_students_learn_from_both_and_become_teachers(plan, finished):
@@ -106,6 +109,7 @@ def test_the_report_tells_the_gain(toy_run, finished):
     report = json.loads((finished.output / "report.json").read_text())
     assert report["teacher"]["miou"] == pytest.approx(toy_run.result.best["miou"], abs=1e-9)
     page = (finished.output / "report.md").read_text()
+    assert "The teacher was given; the student is the best weights of its run" in page
     assert len(report["rounds"]) == 2
     for number, done in enumerate(report["rounds"], 1):
         best = load_checkpoint(finished.output / f"round{number}" / "student" / "best.pt")
@@ -161,7 +165,7 @@ def test_broken_off_and_resumed_equals_uninterrupted(plan, finished, tmp_path, m
             r"student was made .*config\.optim\.lr \(was 0\.4, now 0\.1",
         ),
         ({"student": ("seed", 3)}, r"config\.seed \(was 0, now 3\)"),
-        ({"student_from": SCRATCH}, r"initial_weights \(was .*, now null\)"),
+        ({"student_from": SCRATCH}, r"initial_weights\.digest \(was .*, now null\)"),
     ],
 )
 def test_changes_are_noticed_and_the_remedy_is_told(
@@ -197,16 +201,36 @@ def test_a_new_unlabelled_image_makes_another_student(plan, unlabelled, tmp_path
         run(mine, tmp_path / "out")
 
 
+def test_unlabelled_images_may_move(plan, finished, unlabelled, tmp_path, monkeypatch):
+    moved = shutil.copytree(unlabelled, tmp_path / "elsewhere" / "images")
+    output = shutil.copytree(finished.output, tmp_path / "out")
+    monkeypatch.setattr(self_training, "train", lambda *_, **__: pytest.fail("trained again"))
+    run(replace(plan, unlabelled=moved), output)
+
+
 def test_a_teacher_is_trained_if_none_is_given(plan, toy_config, tmp_path):
-    teacher = toy_config({"train.steps": 3})
-    started = replace(plan, teacher=teacher, given_teacher=None, student_from=None)
+    """Its share of pseudo-labels is said for the student, which has some."""
+    changes = {"train.steps": 3, "data.pseudo": {"fraction": 0.25}}
+    teacher = toy_config(changes)
+    student = toy_config(changes | {"train.steps": 4})
+    started = replace(plan, teacher=teacher, student=student, given_teacher=None, student_from=None)
     best = run(started, tmp_path / "out")
     folder = tmp_path / "out" / "round1"
     first = load_checkpoint(folder / "teacher" / "best.pt")
     assert first.step == 3
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["teacher"]["miou"] == first.scores["miou"]
-    assert load_checkpoint(best).run["init"] == to_plain(InitConfig())
+    assert "Both are the best weights of their runs" in (tmp_path / "out/report.md").read_text()
+    student = load_checkpoint(best).run
+    assert student["init"] == to_plain(InitConfig())
+    assert first.run["data"]["pseudo"] is None
+    assert student["data"]["pseudo"]["fraction"] == 0.25
+
+
+def test_a_teacher_may_have_pseudo_labels_of_its_own(plan, toy_dataset):
+    data = replace(plan.teacher.data, pseudo=PseudoConfig(dataset=toy_dataset))
+    teacher = replace(plan.teacher, data=data)
+    assert replace(plan, teacher=teacher).teacher_run is teacher
 
 
 def test_what_a_student_starts_from(plan, tmp_path):
@@ -223,6 +247,13 @@ def test_what_a_student_starts_from(plan, tmp_path):
 
 
 def test_what_would_fail_later_fails_at_once(plan, toy_config, tmp_path):
+    wider = replace(plan.student, model=replace(plan.student.model, channels=12))
+    lost = replace(plan.student, init=InitConfig(checkpoint=tmp_path / "lost.pt"))
+    elsewhere = toy_config({"data.val_split": "train"})
+    tabbed = tmp_path / "tabbed"
+    tabbed.mkdir()
+    Image.new("RGB", (8, 8)).save(tabbed / "a\tb.png")
+    (tmp_path / "empty").mkdir()
     odd = toy_config({"train.batch_size": 5})
     streets = toy_config({"data": {"dataset": "streets"}})
     for changed, kind, message in (
@@ -230,7 +261,31 @@ def test_what_would_fail_later_fails_at_once(plan, toy_config, tmp_path):
         ({"student": streets}, ConfigError, "teacher is for the classes ground, box, ball"),
         ({"teacher": streets, "student": streets}, DataError, "take a teacher for the same"),
         ({"unlabelled": tmp_path / "none"}, DataError, "none: no such folder"),
-        ({"unlabelled": tmp_path}, DataError, "no images in this folder"),
+        ({"unlabelled": tmp_path / "empty"}, DataError, "no images in this folder"),
+        ({"unlabelled": tabbed}, DataError, "tabs, line breaks"),
+        ({"student": wider}, CheckpointError, r"the teacher is of another .*channels 8 \(here 12"),
+        (
+            {"student": wider, "given_teacher": None},
+            CheckpointError,
+            r"the teacher is of another .*channels 8 \(here 12",
+        ),
+        (
+            {"student": wider, "student_from": str(plan.given_teacher)},
+            CheckpointError,
+            r"students' start .*best\.pt is of another .*channels 8 \(here 12",
+        ),
+        ({"student_from": PRETRAINED}, BackboneError, "Lite encoders have no public"),
+        ({"student": lost, "student_from": None}, CheckpointError, r"lost\.pt: no such file"),
+        (
+            {"student": elsewhere},
+            ConfigError,
+            r"same images.* data\.val_split \(teacher val, student train\)",
+        ),
+        (
+            {"student": toy_config({"data.train_split": "trian"})},
+            DataError,
+            "trian",
+        ),
         ({"given_teacher": tmp_path / "no.pt"}, CheckpointError, "no such file"),
         (
             {"student_from": "techer"},

@@ -1,5 +1,6 @@
 """What a run leaves behind, and what it refuses."""
 
+import io
 import json
 import math
 from dataclasses import replace
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 
 from eseg.checkpoint import CheckpointError, load_checkpoint
 from eseg.config import load_config, open_split, parse_config, to_plain
@@ -67,6 +69,16 @@ def test_result_files_and_printed_lines_agree(toy_run):
     assert f"{best.scores['miou']:.4f}" in toy_run.printed
     assert "ball" in toy_run.printed
     assert result.images_per_second > 0
+
+
+def test_a_folder_with_brackets_is_printed_as_it_is_called(toy_config, tmp_path):
+    console = Console(file=io.StringIO())
+    trainer.train(
+        toy_config({"train.steps": 1}), tmp_path / "[exp1]", device="cpu", console=console
+    )
+    printed = console.file.getvalue()
+    for name in ("curve.png", "sheet.png", "best.pt"):
+        assert f" {tmp_path}/[exp1]/{name}" in printed
 
 
 @pytest.mark.parametrize("file", ["best.pt", "last.pt"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,11 +10,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
-from eseg.cli.options import Device, Json, Precision, parse_size
-from eseg.cli.screen import clear_errors, console, progress_bar
+from eseg.cli.options import Device, Json, Precision, check_target, parse_size
+from eseg.cli.screen import clear_errors, console, print_line, progress_bar, warn
 
 if TYPE_CHECKING:
     from eseg.deploy.benchmark import Track
@@ -27,7 +24,7 @@ Engines = Annotated[
     typer.Option(
         "--engine",
         help="torch, compile, onnxruntime, openvino or aotinductor; repeat it for several. By "
-        "default those that are installed and need no compiler.",
+        "default those that are installed, have the precision and need no compiler.",
         metavar="NAME",
     ),
 ]
@@ -84,10 +81,14 @@ def benchmark(
         from eseg.deploy.benchmark import benchmark as run
         from eseg.deploy.environment import physical_cores
         from eseg.deploy.subjects import find_subjects
+        from eseg.deploy.timed_picture import check_pictures
 
-        _check_target("--plot", plot, (".png", ".svg"))
-        _check_target("--output", output, (".json",))
+        if plot is not None:
+            check_target("--plot", plot, (".png", ".svg"))
+        if output is not None:
+            check_target("--output", output, (".json",))
         pixels = None if size is None else parse_size(size)
+        check_pictures(image or (), pixels)
         with TemporaryDirectory() as folder, _progress(as_json) as (say, track):
             found = find_subjects(
                 subjects,
@@ -111,9 +112,10 @@ def benchmark(
         else:
             for table in report.benchmark_tables(result):
                 console.print(table)
-            _print_lines(report.benchmark_notes(result))
+            for note in report.benchmark_notes(result):
+                print_line(note)
         for warning in report.benchmark_warnings(result):
-            _warn(warning)
+            warn(warning)
 
 
 @app.command()
@@ -166,7 +168,8 @@ def choose(
             typer.echo(json.dumps(report.choice_dict(choice), indent=2))
         else:
             console.print(report.choice_table(choice))
-            _print_lines([*report.choice_notes(choice), report.choice_verdict(choice)])
+            for line in (*report.choice_notes(choice), report.choice_verdict(choice)):
+                print_line(line)
         if choice.best is None:
             raise typer.Exit(1)
 
@@ -185,25 +188,3 @@ def _progress(as_json: bool) -> Iterator[tuple[Callable[[str], None], Track]]:
             return progress.track(rounds, description="timing")
 
         yield say, track
-
-
-def _check_target(option: str, path: Path | None, suffixes: tuple[str, ...]) -> None:
-    """Refuse a file that cannot be written, with a `ConfigError`, before minutes of measuring."""
-    from eseg.config import ConfigError
-
-    if path is None:
-        return
-    if path.suffix.lower() not in suffixes:
-        raise ConfigError(f"{option} {path}: give a file that ends in {' or '.join(suffixes)}")
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK) or path.is_dir():
-        raise ConfigError(f"{option} {path}: cannot be written; choose another folder")
-
-
-def _warn(message: str) -> None:
-    """Print one warning line on standard error."""
-    Console(stderr=True).print(f"[bold yellow]warning:[/] {escape(message)}", highlight=False)
-
-
-def _print_lines(lines: Iterable[str]) -> None:
-    for line in lines:
-        console.print(line, highlight=False, soft_wrap=True)

@@ -9,7 +9,7 @@ from typing import Annotated, cast, get_args
 import typer
 
 from eseg.cli.options import CheckpointFile, Json, Root, parse_size
-from eseg.cli.screen import clear_errors, console, progress_bar
+from eseg.cli.screen import clear_errors, console, print_line, progress_bar
 from eseg.cli.verify import compare
 
 app = typer.Typer()
@@ -92,12 +92,19 @@ def export(
     ] = None,
     root: Root = None,
     images: Annotated[
-        int, typer.Option(min=1, help="Images to calibrate on at most.", metavar="COUNT")
-    ] = 100,
+        int | None,
+        typer.Option(
+            min=1, help="Images that --int8 calibrates on at most; by default 100.", metavar="COUNT"
+        ),
+    ] = None,
     max_drop: Annotated[
-        float,
-        typer.Option(help="Points of mIoU that --int8 may lose; beyond, no file is written."),
-    ] = 0.3,
+        float | None,
+        typer.Option(
+            help="Points of mIoU that may be lost, by default 0.3; beyond, --int8 writes no file "
+            "and --verify fails.",
+            metavar="POINTS",
+        ),
+    ] = None,
     verify: Annotated[
         Path | None,
         typer.Option(
@@ -116,7 +123,8 @@ def export(
         from eseg.checkpoint import load_checkpoint
         from eseg.config import ConfigError
         from eseg.deploy.export import Format, default_output, export_checkpoint
-        from eseg.deploy.quantise import Int8Format, export_int8
+        from eseg.deploy.quantise import CALIBRATION_IMAGES, MAX_DROP, Int8Format, export_int8
+        from eseg.deploy.verify_sides import open_truth
         from eseg.devices import choose_device
         from eseg.runtime.metadata import Outputs
 
@@ -128,8 +136,11 @@ def export(
                 if half
                 else "--int8 needs images to calibrate on: --calibrate DATASET.yaml"
             )
-        if calibrate is not None and not int8:
-            raise ConfigError("--calibrate is for --int8; add it")
+        _needs("--calibrate", calibrate, {"--int8": int8})
+        _needs("--images", images, {"--int8": int8})
+        _needs("--max-drop", max_drop, {"--int8": int8, "--verify": verify})
+        _needs("--root", root, {"--calibrate": calibrate, "--verify": verify})
+        allowed = MAX_DROP if max_drop is None else max_drop
         target = choose_device(device)
         if target.type != "cpu" and format != "pt2":
             raise ConfigError("--device is for --format pt2; other files run on any device")
@@ -141,6 +152,9 @@ def export(
             checkpoint, format=form, size=pixels, outputs=kind, precision=precision
         )
         loaded = load_checkpoint(checkpoint)
+        truth = None if verify is None else loaded.data_config(verify, root)
+        if truth is not None:
+            open_truth(truth, truth.val_split, loaded)  # or it is refused before the export
         if calibrate is None:
             with console.status("exporting"):
                 written = export_checkpoint(
@@ -161,24 +175,32 @@ def export(
                     data=loaded.data_config(calibrate, root),
                     size=pixels,
                     outputs=kind,
-                    images=images,
-                    max_drop=max_drop,
+                    images=images or CALIBRATION_IMAGES,
+                    max_drop=allowed,
                     track=progress.track,
                 )
             written = result.path
-            console.print(
+            print_line(
                 f"mIoU {100 * result.miou_fp32:.2f} in 32-bit floats, {100 * result.miou:.2f} in "
                 f"8 bits ({result.measured_on} images; calibrated on {result.calibrated_on} others)"
             )
         files = [written, *([written.with_suffix(".bin")] if form == "openvino" else [])]
         megabytes = sum(file.stat().st_size for file in files) / 1e6
-        console.print(
-            f"{path} ({megabytes:.1f} MB)\nnext: eseg predict {path} IMAGES... --output FOLDER",
-            highlight=False,
-            soft_wrap=True,
+        print_line(
+            f"{path} ({megabytes:.1f} MB)\nnext: eseg predict {path} IMAGES... --output FOLDER"
         )
-        if verify is not None:
-            compare(written, loaded, loaded.data_config(verify, root), max_drop=max_drop)
+        if truth is not None:
+            compare(written, loaded, truth, max_drop=allowed)
+
+
+def _needs(option: str, given: object, served: dict[str, object]) -> None:
+    """Refuse an option, with a `ConfigError`, that does nothing without one of those it serves."""
+    from eseg.config import ConfigError
+
+    if given is not None and not any(served.values()):
+        raise ConfigError(
+            f"{option} does nothing without {' or '.join(served)}; add that or leave it out"
+        )
 
 
 def _one_of(option: str, word: str, choices: object) -> str:

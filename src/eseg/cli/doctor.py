@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from eseg.cli.options import BUILT_IN_SETS, Json, Root
-from eseg.cli.screen import clear_errors, console, progress_bar
+from eseg.cli.screen import clear_errors, console, print_line, progress_bar
 
 if TYPE_CHECKING:
     from eseg.data.doctor import Diagnosis
@@ -59,17 +59,20 @@ def doctor(
             diagnosis = _examine(
                 data, root, partial(progress.track, description="reading images and masks")
             )
-        written = []
-        if sheet is not None:
-            written.append(_draw(diagnosis, sheet))
-        if as_json:
-            typer.echo(json.dumps(diagnosis.to_dict(), indent=2))
-        else:
+        document = diagnosis.to_dict()
+        lines = []
+        if not as_json:
             console.print(report(diagnosis), highlight=False)
+        if sheet is not None:
+            document["sheets"] = _draw(diagnosis, sheet)
+            lines.append(f"samples: {', '.join(document['sheets'])}")
         if fix_config is not None:
-            written.append(_mend(diagnosis, fix_config))
-        for line in written if not as_json else ():
-            console.print(line, highlight=False, soft_wrap=True, markup=False)
+            document["mended"], line = _mend(diagnosis, fix_config)
+            lines.append(line)
+        if as_json:
+            typer.echo(json.dumps(document, indent=2))
+        for line in lines if not as_json else ():
+            print_line(line)
     if diagnosis.has_errors:
         raise typer.Exit(1)
 
@@ -83,7 +86,9 @@ def _examine(data: Path, root: Path | None, track: Track) -> Diagnosis:
         raise ConfigError("streets is made on the fly: there are no files that could be wrong")
     named = str(data) in OFFICIAL and root is not None  # A folder may have the same name.
     if named or not data.is_dir():
-        return examine(load_dataset(data, root), track=track)
+        official = OFFICIAL.get(str(data))
+        source = official.source if official else None
+        return examine(load_dataset(data, root), source=source, track=track)
     if root is not None:
         raise ConfigError(
             f"--root says where the data of a YAML or a built-in data set lies; {data} is a folder "
@@ -92,24 +97,32 @@ def _examine(data: Path, root: Path | None, track: Track) -> Diagnosis:
     return examine_folder(data, track=track)
 
 
-def _draw(diagnosis: Diagnosis, path: Path) -> str:
+def _draw(diagnosis: Diagnosis, path: Path) -> list[str]:
     from eseg.data.doctor.sheet import save_sheet
 
-    save_sheet(diagnosis, path)
-    return f"samples: {path}"
+    return [str(sheet) for sheet in save_sheet(diagnosis, path)]
 
 
-def _mend(diagnosis: Diagnosis, path: Path) -> str:
+def _mend(diagnosis: Diagnosis, path: Path) -> tuple[dict[str, Any], str]:
+    """Write the mended data set; what JSON says about it, and a line for people."""
+    from eseg.data.doctor.findings import counted
     from eseg.data.doctor.mending import mend, write_dataset
 
     mended = mend(diagnosis)
     files = write_dataset(mended, path)
-    line = f"wrote {', '.join(map(str, files))}"
+    document = {
+        "written": [str(file) for file in files],
+        "left_out": [str(image) for image in mended.left_out],
+        "ignored": list(mended.ignored),
+    }
+    line = f"wrote {', '.join(document['written'])}"
     if mended.left_out:
-        line += f"; left out: {len(mended.left_out)} images"
+        line += f"; left out: {counted(len(mended.left_out), 'image')}"
     if mended.ignored:
         values = ", ".join(map(str, mended.ignored[:10]))
         line += f"; now without label: the values {values}"
     if diagnosis.is_proposed:
         line += "; look at `classes` in it: names and colours are guesses"
-    return f"{line}. To train: eseg train CONFIG data.dataset={path}"
+    if mended.kept.keys() >= {"train", "val"}:
+        line += f". To train: eseg train CONFIG data.dataset={path}"
+    return document, line

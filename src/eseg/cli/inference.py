@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -18,10 +18,7 @@ from eseg.cli.options import (
     Root,
     Scales,
 )
-from eseg.cli.screen import clear_errors, complain, console, progress_bar
-
-if TYPE_CHECKING:
-    pass
+from eseg.cli.screen import clear_errors, complain, console, print_line, progress_bar
 
 app = typer.Typer()
 
@@ -80,13 +77,11 @@ def evaluate(
         elif any(result["support"]):
             console.print(scores_table(loaded.classes, result))
         else:
-            console.print(f"no scores: split '{split}' has no pixel with a label", highlight=False)
+            print_line(f"no scores: split '{split}' has no pixel with a label")
         if submission is not None and not as_json:
             count = sum(1 for _ in submission.iterdir())
-            console.print(
-                f"{count} files for the test server in {submission}: zip them and upload that",
-                highlight=False,
-                soft_wrap=True,
+            print_line(
+                f"{count} files for the test server in {submission}: zip them and upload that"
             )
 
 
@@ -143,10 +138,9 @@ def predict(
         failed = [outcome for outcome in outcomes if outcome.error is not None]
         for outcome in failed:
             complain(f"skipped: {outcome.error}")
-        console.print(
+        print_line(
             f"{len(outcomes) - len(failed)} of {len(outcomes)} images labelled: "
-            f"{output / 'labels'} (class ids), {output / 'overlays'} (pictures)",
-            highlight=False,
+            f"{output / 'labels'} (class ids), {output / 'overlays'} (pictures)"
         )
         if failed:
             raise typer.Exit(1)

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import os
 import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+def _refuse_nan(scales: list[float] | None) -> list[float] | None:
+    """Refuse what is no number: older Typers let it pass as within the bounds."""
+    if any(math.isnan(scale) for scale in scales or ()):
+        raise typer.BadParameter("nan is no factor of an image size")
+    return scales
+
 
 Device = Annotated[
     str | None,
@@ -37,6 +47,7 @@ Scales = Annotated[
         "--scales",
         min=0.01,
         max=100,
+        callback=_refuse_nan,
         help="Factors of the image size to run at and average, such as 0.5 1.0 2.0.",
         metavar="FACTOR...",
     ),
@@ -60,6 +71,16 @@ def parse_size(text: str) -> tuple[int, int]:
     if match is None or min(int(match[1]), int(match[2])) < 1:
         raise ConfigError(f"--size {text!r} is not HEIGHTxWIDTH in pixels, such as 1024x2048")
     return int(match[1]), int(match[2])
+
+
+def check_target(option: str, path: Path, suffixes: tuple[str, ...]) -> None:
+    """Refuse a file that cannot be written, with a `ConfigError`, before minutes of computing."""
+    from eseg.config import ConfigError
+
+    if path.suffix.lower() not in suffixes:
+        raise ConfigError(f"{option} {path}: give a file that ends in {' or '.join(suffixes)}")
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK) or path.is_dir():
+        raise ConfigError(f"{option} {path}: cannot be written; choose another folder")
 
 
 def spell_out_scales(words: list[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,13 +11,14 @@ from typing import NoReturn
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 console = Console()
 
-_HEAD_START = 3
-"""Seconds that the first process on a machine has to fail: then torchrun ends the others."""
+_REPEATED, _SECOND_HAND = 1, 3
+"""Seconds until an error is printed that the first process on a machine may have too, and one that
+only says that another process failed: meanwhile torchrun ends those who have nothing new to say."""
 
 
 @contextmanager
@@ -31,10 +33,12 @@ def clear_errors() -> Iterator[None]:
     from eseg.deploy.processes import ProcessError
     from eseg.deploy.stages import BenchmarkError
     from eseg.devices import DeviceError
+    from eseg.inference.pseudo_label import LostPeerError
     from eseg.models import BackboneError
     from eseg.runtime.images import ImageError
     from eseg.runtime.metadata import RuntimeFileError
     from eseg.runtime.sessions import EngineError
+    from eseg.training.failures import LostProcessError
     from eseg.training.step import TrainingError
 
     expected = (CheckpointError, ConfigError, DataError, DeviceError, BackboneError, TrainingError)
@@ -42,6 +46,8 @@ def clear_errors() -> Iterator[None]:
     expected += (RuntimeFileError,)
     try:
         yield
+    except (LostPeerError, LostProcessError) as error:
+        _fail(str(error), 2, second_hand=True)
     except expected as error:
         _fail(str(error), 2)
     except torch.OutOfMemoryError as error:
@@ -54,25 +60,72 @@ def clear_errors() -> Iterator[None]:
         _fail("interrupted", 130)
 
 
-def _fail(message: str, code: int) -> NoReturn:
-    """Print an error and exit; of several processes with the same error, only the first prints."""
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """Say how to go on when torchrun or a scheduler ends the work, once per machine."""
+
+    def end(number: int, _frame: object) -> NoReturn:
+        raise SystemExit(128 + number)
+
     if os.environ.get("LOCAL_RANK", "0") != "0":
-        time.sleep(_HEAD_START)
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except SystemExit as error:
+        if error.code == 128 + signal.SIGTERM:
+            complain(
+                "ended from outside (SIGTERM): by torchrun where another process of the run has "
+                "ended, which its summary names; by a scheduler when the time is up. The same "
+                "command (eseg train: with --resume) goes on"
+            )
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _fail(message: str, code: int, *, second_hand: bool = False) -> NoReturn:
+    """Print an error and exit; of several processes only those with something to say get to it.
+
+    Args:
+        message: The error.
+        code: The exit code.
+        second_hand: Whether the error is another process's, which prints it better itself.
+    """
+    if second_hand:
+        time.sleep(_SECOND_HAND)
+    elif os.environ.get("LOCAL_RANK", "0") != "0":
+        time.sleep(_REPEATED)
     complain(message)
     raise typer.Exit(code) from None
 
 
 def complain(message: str) -> None:
     """Print one error line on standard error, whole: a path broken in two cannot be copied."""
-    text = f"[bold red]error:[/] {escape(message)}"
-    Console(stderr=True).print(text, highlight=False, soft_wrap=True)
+    _complain("error:", "bold red", message)
+
+
+def warn(message: str) -> None:
+    """Print one warning line on standard error."""
+    _complain("warning:", "bold yellow", message)
+
+
+def _complain(word: str, style: str, message: str) -> None:
+    line = Text.assemble((word, style), f" {message}")
+    Console(stderr=True).print(line, soft_wrap=True)
+
+
+def print_line(line: str) -> None:
+    """Print a line as it is, whole: brackets and colons in paths and names are no markup."""
+    console.print(Text(line), soft_wrap=True)
 
 
 def progress_bar(err: bool = False) -> Progress:
     """A bar for work of known length; on standard error where standard output is for JSON."""
     target = Console(stderr=True) if err else console
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
         TimeRemainingColumn(compact=True),

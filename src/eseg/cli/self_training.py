@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eseg.cli.options import CheckpointFile, Device, Output, Precision, Scales
-from eseg.cli.screen import clear_errors, complain, console
+from eseg.cli.screen import clear_errors, complain, console, ended_by_sigterm, print_line
 
 if TYPE_CHECKING:
     from eseg.inference.pseudo_label import PseudoLabelConfig
@@ -54,7 +54,7 @@ def pseudo_label(
     it was broken off. Several processes: [bold]torchrun --nproc-per-node 4 -m eseg pseudo-label
     ...[/bold]. An image that cannot be read is reported and skipped; the exit code is then 1.
     """
-    with clear_errors():
+    with ended_by_sigterm(), clear_errors():
         from eseg.checkpoint import load_checkpoint
         from eseg.devices import choose_device
         from eseg.inference import pseudo_label as labelling
@@ -71,12 +71,10 @@ def pseudo_label(
         for error in report.skipped.values() if processes.is_main else ():
             complain(f"skipped: {error}")
         speed = "" if report.images_per_second is None else f", {report.images_per_second} images/s"
-        console.print(
+        print_line(
             f"{report.images} images{speed}, {report.kept_fraction:.1%} of their pixels kept\n"
             f"  look at   {report.sheet}\n"
-            f"  train on  data.pseudo.dataset={report.dataset}",
-            highlight=False,
-            soft_wrap=True,
+            f"  train on  data.pseudo.dataset={report.dataset}"
         )
         if report.skipped:
             raise typer.Exit(1)
@@ -126,7 +124,7 @@ def self_train(
     runs/NAME, NAME being the config's. Several processes: [bold]torchrun --nproc-per-node 4 -m eseg
     self-train ...[/bold].
     """
-    with clear_errors():
+    with ended_by_sigterm(), clear_errors():
         from eseg.config import load_config
         from eseg.training.self_training import SelfTraining
         from eseg.training.self_training import self_train as run

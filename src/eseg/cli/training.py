@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
+from eseg.cli.checking import check_data
 from eseg.cli.options import Device, Output
-from eseg.cli.screen import clear_errors, complain, console
+from eseg.cli.screen import clear_errors, console, ended_by_sigterm
 
 app = typer.Typer()
 
@@ -38,18 +35,30 @@ def train(
             help="Go on from the last checkpoint in the output folder; start if there is none yet.",
         ),
     ] = False,
+    check: Annotated[
+        bool | None,
+        typer.Option(
+            "--check/--no-check",
+            help="Let the doctor read all images and masks first, and stop if there are errors; by "
+            "default a new run in one process does so for up to 5,000 images.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Train a network; leaves checkpoints, logs, a curve and pictures in the output folder.
 
     By default that is runs/NAME, NAME being the config's. Several processes:
     [bold]torchrun --nproc-per-node 4 -m eseg train CONFIG[/bold].
     """
-    with _ended_by_sigterm(), clear_errors():
+    with ended_by_sigterm(), clear_errors():
         from eseg.config import load_config
         from eseg.training.trainer import train as run
 
         folder = output or Path("runs") / f"{config.parent.name}_{config.stem}".lstrip("_")
-        run(load_config(config, overrides or ()), folder, device=device, resume=resume)
+        settings = load_config(config, overrides or ())
+        if check or (check is None and not resume):
+            check_data(settings.data, asked=check is not None)
+        run(settings, folder, device=device, resume=resume)
 
 
 @app.command()
@@ -68,28 +77,3 @@ def quickstart(
         from eseg.quickstart import run_quickstart
 
         run_quickstart(output, device, console)
-
-
-@contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Say how to go on when torchrun or a scheduler ends the run, once per machine."""
-
-    def end(number: int, _frame: object) -> NoReturn:
-        raise SystemExit(128 + number)
-
-    if os.environ.get("LOCAL_RANK", "0") != "0":
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    except SystemExit as error:
-        if error.code == 128 + signal.SIGTERM:
-            complain(
-                "ended from outside (SIGTERM): by torchrun where another process of the run has "
-                "ended, which its summary names; by a scheduler when the time is up. --resume "
-                "goes on from the last checkpoint"
-            )
-        raise
-    finally:
-        signal.signal(signal.SIGTERM, before)

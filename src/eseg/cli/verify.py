@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eseg.cli.options import Dataset, Json, Root
-from eseg.cli.screen import clear_errors, complain, console, progress_bar
+from eseg.cli.options import Dataset, Json, Root, check_target
+from eseg.cli.screen import clear_errors, complain, console, print_line, progress_bar
 
 if TYPE_CHECKING:
     from eseg.checkpoint import Checkpoint
@@ -118,9 +118,11 @@ def compare(
     from eseg.deploy.verify import verify as run
     from eseg.deploy.verify_report import save_worst_picture, verification_report
 
+    picture = output or file.with_name(f"{file.name}.worst.png")
+    if output is not None or file.is_file():  # without a file, the picture is not what is wrong
+        check_target("--output", picture, (".png",))
     with progress_bar(err=as_json) as progress:
         result = run(file, checkpoint, data, track=progress.track, **choices)
-    picture = output or file.with_name(f"{file.name}.worst.png")
     if as_json:
         typer.echo(json.dumps(result.to_dict() | {"picture": str(picture)}, indent=2))
     else:
@@ -130,4 +132,4 @@ def compare(
         complain(f"{file}: {result.failure}; see {picture}")
         raise typer.Exit(1)
     if not as_json:
-        console.print(f"passed; worst image: {picture}", highlight=False, soft_wrap=True)
+        print_line(f"passed; worst image: {picture}")

@@ -50,15 +50,13 @@ def load_dataset(path: str | Path, root: Path | None = None) -> FolderConfig:
         raise ConfigError(f"{path}: {error}") from None
     base, given = (path.parent, config.root) if root is None else (Path(), root)
     root = (base / _expanded(given, path)).resolve()
-    splits = {
-        name: _with_list_beside(split, root, path.parent) for name, split in config.splits.items()
-    }
+    splits = {name: _with_list_beside(split, path.parent) for name, split in config.splits.items()}
     return dataclasses.replace(config, root=root, splits=splits)
 
 
-def _with_list_beside(split: SplitConfig, root: Path, folder: Path) -> SplitConfig:
-    """Let a list file lie beside the YAML too; one below the root comes first."""
-    if split.list_file is None or (root / split.list_file).is_file():
+def _with_list_beside(split: SplitConfig, folder: Path) -> SplitConfig:
+    """Let a list file lie beside the YAML too; one there comes before one below the root."""
+    if split.list_file is None:
         return split
     beside = (folder / split.list_file).resolve()
     return dataclasses.replace(split, list_file=str(beside)) if beside.is_file() else split

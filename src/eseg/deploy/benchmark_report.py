@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from eseg.deploy.benchmark import Benchmark, Measured
 from eseg.deploy.stages import STAGES
@@ -140,7 +141,7 @@ def _times_table(result: Benchmark) -> Table:
     for measured in result.measured:
         whole = Times.of(measured.seconds())
         table.add_row(
-            measured.subject.name,
+            Text(measured.subject.name),
             *(_stage_cell(measured, stage) for stage in STAGES),
             f"[bold]{whole.median:.1f}",
             f"{whole.p5:.1f}",
@@ -160,7 +161,7 @@ def _cost_table(result: Benchmark) -> Table:
         share = result.peak_share(measured)
         memory = measured.memory
         table.add_row(
-            measured.subject.name,
+            Text(measured.subject.name),
             measured.about.precision,
             f"{measured.profile.parameters / 1e6:.1f} M",
             f"{measured.profile.macs / 1e9:.1f} G",

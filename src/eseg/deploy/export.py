@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, Literal, NamedTuple
 
 import torch
-from torch import Tensor
 
 from eseg import __version__
 from eseg.atomic import replacing
-from eseg.checkpoint import Checkpoint, load_checkpoint
+from eseg.checkpoint import Checkpoint, load_checkpoint, weights_digest
 from eseg.config import to_plain
 from eseg.deploy.aot_file import write_aot
 from eseg.deploy.errors import ExportError
@@ -23,8 +21,6 @@ from eseg.deploy.openvino_file import narrow_openvino, openvino_model, save_open
 from eseg.deploy.pixels import Layout, PixelNetwork
 from eseg.models.graph import MAX_SIDE
 from eseg.runtime.metadata import ExportInfo, Outputs, Precision
-
-__all__ = ["SUFFIXES", "ExportError", "Format", "default_output", "export_checkpoint"]
 
 Format = Literal["onnx", "openvino", "pt2"]
 
@@ -101,7 +97,9 @@ def export_checkpoint(
             # OpenVINO stores float16 itself, and chooses its arithmetic when it loads a file.
             half = half and format != "openvino"
             pixels = PixelNetwork(network, outputs=outputs, half=half, normalise=tools.normalise)
-            files = tools.save(tools.build(pixels, size), path, info)
+            model = tools.build(pixels, size)
+            with writing(output):
+                files = tools.save(model, path, info)
         publish(files, output)
     return output.resolve()
 
@@ -182,26 +180,31 @@ def describe(
     )
 
 
-def weights_digest(weights: dict[str, Tensor]) -> str:
-    """SHA-256 over names, types, shapes and values of weights, in the order of the names."""
-    digest = hashlib.sha256()
-    for name in sorted(weights):
-        tensor = weights[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
 @contextmanager
 def workshop(output: Path) -> Iterator[Path]:
     """A folder beside the output to build it in, gone afterwards.
 
     Raises:
-        ExportError: The folder of the output is missing or cannot be written.
+        ExportError: The folder of the output is missing or cannot be written; or files that tools
+            need on the way cannot be, which go elsewhere.
     """
+    with writing(output):
+        folder = TemporaryDirectory(prefix=".eseg-", dir=output.parent)
     try:
-        with TemporaryDirectory(prefix=".eseg-", dir=output.parent) as folder:
-            yield Path(folder)
+        with folder as name:
+            yield Path(name)
+    except OSError as error:
+        raise ExportError(
+            f"{output}: cannot be made ({error}); files needed on the way go to {gettempdir()}: "
+            "make room there, or name another folder in the environment variable TMPDIR"
+        ) from error
+
+
+@contextmanager
+def writing(output: Path) -> Iterator[None]:
+    """Say what to do, in an `ExportError`, where the output cannot be written."""
+    try:
+        yield
     except OSError as error:
         raise ExportError(
             f"{output}: cannot be written ({error.strerror or error}); choose another --output"
@@ -211,9 +214,20 @@ def workshop(output: Path) -> Iterator[Path]:
 def publish(files: list[Path], output: Path) -> None:
     """Give finished files their place beside `output`, replacing those that were there.
 
+    Several cannot be replaced at once. The one that is opened is taken away first and comes last:
+    whoever ends the process in between leaves nothing that opens, rather than a graph with the
+    weights of another.
+
+    Args:
+        files: The files, the one that is opened last.
+        output: The wanted name of the latter.
+
     Raises:
-        OSError: A file cannot be moved there.
+        ExportError: A file cannot be moved there.
     """
-    for file in files:
-        with replacing(output.with_name(file.name)) as unfinished:
-            file.replace(unfinished)
+    with writing(output):
+        if len(files) > 1:
+            output.unlink(missing_ok=True)
+        for file in files:
+            with replacing(output.with_name(file.name)) as unfinished:
+                file.replace(unfinished)

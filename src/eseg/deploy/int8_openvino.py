@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import logging
 import os
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any
-from unittest.mock import patch
 
 from eseg.deploy.calibration import CalibrationImages
 from eseg.deploy.errors import extra_missing
@@ -42,7 +42,7 @@ def _import_nncf() -> Any:
     """NNCF, kept from reporting its use to its makers."""
     try:
         with (
-            patch.dict(os.environ, {"NNCF_CI": "1", "CI": "true"}),
+            _environment(NNCF_CI="1", CI="true"),
             quiet("torch.utils.cpp_extension"),
         ):
             import nncf
@@ -50,3 +50,18 @@ def _import_nncf() -> Any:
         raise extra_missing("openvino", "onnx,openvino", error) from None
     nncf.set_log_level(logging.ERROR)
     return nncf
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """Give environment variables other values for a while."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -14,7 +14,15 @@ from eseg.data.folder import Folder
 from eseg.deploy.accuracy import Track, file_scores
 from eseg.deploy.calibration import CalibrationImages
 from eseg.deploy.errors import ExportError
-from eseg.deploy.export import GRAPH_FORMATS, check_request, describe, opened, publish, workshop
+from eseg.deploy.export import (
+    GRAPH_FORMATS,
+    check_request,
+    describe,
+    opened,
+    publish,
+    workshop,
+    writing,
+)
 from eseg.deploy.int8_onnx import quantise_onnx
 from eseg.deploy.int8_openvino import quantise_openvino
 from eseg.deploy.pixels import PixelNetwork
@@ -26,6 +34,9 @@ _QUANTISERS: dict[Int8Format, Callable[[Any, CalibrationImages], Any]] = {
     "onnx": quantise_onnx,
     "openvino": quantise_openvino,
 }
+
+CALIBRATION_IMAGES = 100
+"""Images that ranges are taken from by default, at most."""
 
 MAX_DROP = 0.3
 """Points of mIoU, of 100, that an 8-bit file may lose by default."""
@@ -63,7 +74,7 @@ def export_int8(
     data: DataConfig,
     size: tuple[int, int] | None = None,
     outputs: Outputs = "logits",
-    images: int = 100,
+    images: int = CALIBRATION_IMAGES,
     max_drop: float = MAX_DROP,
     track: Track | None = None,
 ) -> Int8Export:
@@ -102,11 +113,13 @@ def export_int8(
     with workshop(output) as folder:
         any_size = folder / f"any_size{output.suffix}"
         model = tools.build(network, None)
-        tools.save(model, any_size, describe(checkpoint, outputs=outputs))
+        with writing(output):
+            tools.save(model, any_size, describe(checkpoint, outputs=outputs))
         before = file_scores(any_size, val, track=track, description="measuring fp32").miou
 
         model = _QUANTISERS[format](model, calibration)
-        tools.save(model, any_size, describe(checkpoint, outputs=outputs, precision="int8"))
+        with writing(output):
+            tools.save(model, any_size, describe(checkpoint, outputs=outputs, precision="int8"))
         after = file_scores(any_size, val, track=track, description="measuring int8").miou
 
         result = Int8Export(output.resolve(), after, before, len(calibration), len(val))
@@ -120,7 +133,9 @@ def export_int8(
         if size is not None:
             tools.narrow(model, size)
         info = describe(checkpoint, size=size, outputs=outputs, precision="int8")
-        publish(tools.save(model, folder / output.name, info), output)
+        with writing(output):
+            files = tools.save(model, folder / output.name, info)
+        publish(files, output)
     return result
 
 

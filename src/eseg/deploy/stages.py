@@ -60,7 +60,7 @@ class About:
     Attributes:
         model: Its config in plain form.
         size: The one (height, width) in pixels that it accepts, or None for any size.
-        precision: Its arithmetic: `fp32`, `bf16`, `fp16` or `int8`.
+        precision: The arithmetic that it is computed in: `fp32`, `bf16`, `fp16` or `int8`.
         outputs: `labels` where upsampling and argmax are part of the network.
     """
 
@@ -80,11 +80,13 @@ class Stages:
             takes what the one before returned, the first a uint8 image (height, width, 3), and the
             last returns uint8 labels (height, width).
         wait: Returns once the device has done all it was told; None where steps return only then.
+        cuda_bytes: Gives the most memory that torch has had on the CUDA device; None elsewhere.
     """
 
     about: About
     steps: Callable[[tuple[int, int]], dict[str, Step]]
     wait: Callable[[], None] | None = None
+    cuda_bytes: Callable[[], int] | None = None
 
 
 def open_stages(subject: Subject) -> Stages:
@@ -116,7 +118,6 @@ def _open_export(subject: Subject) -> Stages:
         threads=subject.threads,
     )
     info = session.info
-    precision = info.precision if subject.precision == "auto" else subject.precision
 
     def steps(size: tuple[int, int]) -> dict[str, Step]:
         def network(image: np.ndarray) -> np.ndarray:
@@ -126,7 +127,7 @@ def _open_export(subject: Subject) -> Stages:
             return {"network": network}
         return {"network": network, "labels": lambda logits: upsample_labels(logits, size)}
 
-    return Stages(About(info.model, info.size, precision, info.outputs), steps)
+    return Stages(About(info.model, info.size, session.precision, info.outputs), steps)
 
 
 def time_steps(
@@ -212,10 +213,8 @@ class TimedNetwork:
         """MiB at the highest: of the process, since before the network, and allocated by CUDA."""
         peak = memory_mib()[1]
         memory = {"process": peak, "network": peak - self._before_mib}
-        if self._stages.wait is not None:
-            import torch
-
-            memory["cuda"] = torch.cuda.max_memory_allocated() / 2**20
+        if self._stages.cuda_bytes is not None:
+            memory["cuda"] = self._stages.cuda_bytes() / 2**20
         return memory
 
 

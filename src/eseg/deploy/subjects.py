@@ -35,6 +35,9 @@ _USUAL_ENGINES = {
 Compilation takes minutes on CPUs, and gains less than the other engines do there.
 """
 
+_EXPORTED_PRECISION = ("onnxruntime", "aotinductor")
+"""Engines that compute as a file was exported; no export is in bf16."""
+
 
 def find_subjects(
     sources: Sequence[str],
@@ -51,8 +54,9 @@ def find_subjects(
     Args:
         sources: Checkpoints, exported files and presets; presets get random weights.
         folder: Where files that have to be made are left.
-        engines: Those to run on; if empty, all that are installed and run such a file. Checkpoints
-            are compiled by `compile` and `aotinductor` only on GPUs or where that is asked for.
+        engines: Those to run on; if empty, all that are installed, run such a file and have the
+            precision. Checkpoints are compiled by `compile` and `aotinductor` only on GPUs or where
+            that is asked for.
         device: Where to compute; the fastest there is by default.
         precision: `auto`, `fp32`, `bf16` or `fp16`.
         threads: Threads of a CPU to compute with.
@@ -70,7 +74,7 @@ def find_subjects(
         file, is_trained = Path(source), True
         if not file.is_file():
             file, is_trained = _random_checkpoint(source, folder / f"{source}.pt"), False
-        for engine in engines_for(file, engines, place):
+        for engine in engines_for(file, engines, place, precision):
             path = file
             if ENGINES[engine] and file.suffix.lower() not in ENGINES[engine]:
                 form = _FORMATS[engine]
@@ -91,13 +95,17 @@ def find_subjects(
     return subjects
 
 
-def engines_for(file: Path, engines: Sequence[str], device: torch.device) -> list[str]:
+def engines_for(
+    file: Path, engines: Sequence[str], device: torch.device, precision: str = "auto"
+) -> list[str]:
     """Those of the engines that run a file or can be given an export of it.
 
     Args:
         file: A checkpoint or an exported file.
-        engines: Those to choose from; if empty, all that are usual on the device and installed.
+        engines: Those to choose from; if empty, all that are usual on the device, installed and
+            able to compute in the precision.
         device: Where to compute.
+        precision: `auto`, `fp32`, `bf16` or `fp16`.
 
     Raises:
         BenchmarkError: There are none.
@@ -120,10 +128,12 @@ def engines_for(file: Path, engines: Sequence[str], device: torch.device) -> lis
     usual = _USUAL_ENGINES[device.type]
     if not is_export:  # a package takes minutes to compile
         usual = tuple(engine for engine in usual if engine != "aotinductor")
+    if precision == "bf16":
+        usual = tuple(engine for engine in usual if engine not in _EXPORTED_PRECISION)
     chosen = [
         engine for engine in able if engine in usual and _is_there(engine, device, not is_export)
     ]
-    # If there are none, the one for such files says what it lacks when it is started.
+    # If there are none, the first for such files says what it lacks when it is started.
     return chosen or able[:1]
 
 

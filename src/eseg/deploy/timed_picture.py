@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +45,18 @@ class TimedPicture:
     def decode(self) -> np.ndarray:
         """The pixels, anew from the encoded file."""
         return as_pixels(Image.open(io.BytesIO(self.encoded)))
+
+
+def check_pictures(files: Iterable[Path], size: tuple[int, int] | None) -> None:
+    """Refuse at once what `load_picture` and `draw_picture` would, where they come in late.
+
+    Raises:
+        ImageError: A file is missing, damaged or no picture.
+        BenchmarkError: The size is out of range.
+    """
+    _check_size(size)
+    for file in files:
+        read_image(file)
 
 
 def load_picture(file: Path, size: tuple[int, int] | None = None) -> TimedPicture:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -40,7 +41,7 @@ def open_checkpoint(subject: Subject) -> Stages:
         with_confidence=False,
     )
     about = About(to_plain(checkpoint.model), None, _NAMES[dtype], "logits")
-    return Stages(about, network.steps, _waiting_for(device))
+    return Stages(about, network.steps, *_counters(device))
 
 
 def open_package(subject: Subject) -> Stages:
@@ -56,7 +57,7 @@ def open_package(subject: Subject) -> Stages:
     )
     info = network.info
     about = About(info.model, info.size, info.precision, info.outputs)
-    return Stages(about, network.steps, _waiting_for(choose_device(subject.device)))
+    return Stages(about, network.steps, *_counters(choose_device(subject.device)))
 
 
 class _CheckpointSteps(TorchNetwork):
@@ -103,6 +104,10 @@ class _PackageSteps(PackagedNetwork):
         }
 
 
-def _waiting_for(device: torch.device) -> Callable[[], None] | None:
-    """What `Stages.wait` is on a device."""
-    return None if device.type == "cpu" else torch.accelerator.synchronize
+def _counters(
+    device: torch.device,
+) -> tuple[Callable[[], None] | None, Callable[[], int] | None]:
+    """`Stages.wait` and `Stages.cuda_bytes` on a device, which need not be the current one."""
+    wait = None if device.type == "cpu" else partial(torch.accelerator.synchronize, device)
+    on_cuda = device.type == "cuda"
+    return wait, partial(torch.cuda.max_memory_allocated, device) if on_cuda else None

@@ -12,13 +12,19 @@ import numpy as np
 import torch
 
 from eseg.checkpoint import Checkpoint
-from eseg.config import DataConfig, open_split
+from eseg.config import DataConfig
 from eseg.data.dataset import IGNORE_INDEX, ClassTable, DataError, Sample
 from eseg.data.folder import absent_counts
 from eseg.data.transforms import CropWindow, ResizeConfig, resize_image, resize_mask
 from eseg.deploy.accuracy import Track
 from eseg.deploy.quantise import MAX_DROP
-from eseg.deploy.verify_sides import ExportedFile, LogitsDifference, Reference
+from eseg.deploy.verify_sides import (
+    ExportedFile,
+    LogitsDifference,
+    Reference,
+    open_truth,
+    other_classes,
+)
 from eseg.metrics import ConfusionMatrix, Scores, scores
 from eseg.runtime.metadata import ExportInfo, Precision, RuntimeFileError
 
@@ -188,13 +194,11 @@ def verify(
     """
     if limit is not None and limit < 1:
         raise ValueError(f"at least 1 image is needed, not {limit}")
-    dataset = open_split(data, split)
     exported = ExportedFile(Path(file), engine, device)
     info, names = exported.info, checkpoint.classes.names
     if info.names != names:
-        raise RuntimeFileError(f"{file}: {_other_classes(info.names, names)}")
-    if dataset.classes.names != names:
-        raise DataError(f"{data.dataset}: {_other_classes(dataset.classes.names, names)}")
+        raise RuntimeFileError(f"{file}: {other_classes(info.names, names)}")
+    dataset = open_truth(data, split, checkpoint)
     reference = Reference(checkpoint)
 
     count = min(limit or len(dataset), len(dataset))
@@ -291,10 +295,3 @@ def _clues(result: Verification, reference: Reference) -> Iterator[str]:
         share = float((labels == worst.given).mean())
         if share > worst.agreement and share >= result.tolerance.agreement:
             yield f"with {mistake}, {percent(share)} of the worst image's labels would be equal"
-
-
-def _other_classes(theirs: tuple[str, ...], names: tuple[str, ...]) -> str:
-    return (
-        f"has the classes {', '.join(theirs)}, the checkpoint {', '.join(names)}; file, checkpoint "
-        "and data set must have the same"
-    )

@@ -13,9 +13,11 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from eseg import runtime
-from eseg.checkpoint import Checkpoint
+from eseg.checkpoint import Checkpoint, weights_digest
+from eseg.config import DataConfig, open_split
+from eseg.data.dataset import DataError, SegmentationDataset
 from eseg.data.transforms import to_float
-from eseg.deploy.export import opened, weights_digest
+from eseg.deploy.export import opened
 from eseg.inference.labels import upsample_labels
 from eseg.inference.package import PackagedNetwork
 from eseg.inference.predictor import ENGINES, choose_engine
@@ -40,6 +42,28 @@ class LogitsDifference:
 
     largest: float
     mean: float
+
+
+def open_truth(data: DataConfig, split: str, checkpoint: Checkpoint) -> SegmentationDataset:
+    """The images and labels that a checkpoint and its file are compared on.
+
+    Raises:
+        ConfigError: The YAML of the data set is missing or wrong.
+        DataError: The data set is not as described, has other classes than the network, or no such
+            split.
+    """
+    dataset, names = open_split(data, split), checkpoint.classes.names
+    if dataset.classes.names != names:
+        raise DataError(f"{data.dataset}: {other_classes(dataset.classes.names, names)}")
+    return dataset
+
+
+def other_classes(theirs: tuple[str, ...], names: tuple[str, ...]) -> str:
+    """What is wrong with something that has other classes than the checkpoint."""
+    return (
+        f"has the classes {', '.join(theirs)}, the checkpoint {', '.join(names)}; file, checkpoint "
+        "and data set must have the same"
+    )
 
 
 class Reference:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +24,9 @@ from eseg.runtime.pictures import palette_image
 _COUNTS = "eseg pseudo-label"
 """Name of the PNG text in which a mask says how many pixels its teacher gave each class, and how
 many of them were kept: in the file itself no interruption can lose or double it."""
+
+_IMAGES = "images"
+"""The key of the settings that says where the images lay when the work began."""
 
 
 class PixelCounts(NamedTuple):
@@ -71,14 +74,21 @@ class PseudoFolder:
         """The probabilities of that mask's labels."""
         return (self._confidence / name).with_suffix(".png")
 
-    def begin(self, settings: Mapping[str, Any]) -> None:
+    def begin(self, settings: Mapping[str, Any], names: Sequence[Path]) -> None:
         """Note the settings, or make sure that work done before was done with the same.
 
         Only one process may call this, and no other may write meanwhile.
 
+        Args:
+            settings: What the labels are made with, and where the `images` lie, which may change.
+            names: Every image's path below `images`.
+
         Raises:
-            DataError: The folder was begun with other settings, or holds something else.
+            DataError: The folder was begun with other settings or for other images, or holds
+                something else; or a name cannot stand in a list.
         """
+        self.require_listable(names)
+        expected = {self.label(name) for name in names}
         with self.writing():
             if not self.is_begun(settings):
                 if self._labels.exists():
@@ -88,6 +98,25 @@ class PseudoFolder:
                     )
                 write_settings(self._settings, settings)
             self._remove_unfinished()
+            for label in self._labels.rglob("*.png"):
+                if label not in expected:
+                    raise DataError(
+                        f"{label} belongs to no image in {self.images}: name the folder that these "
+                        "labels were made for, remove those whose images are gone, or choose "
+                        "another --output"
+                    )
+
+    def require_listable(self, names: Iterable[Path]) -> None:
+        """Refuse images that `write_dataset` could not name, before anything is labelled.
+
+        Args:
+            names: Every image's path below `images`.
+
+        Raises:
+            DataError: The list of a data set cannot hold a name.
+        """
+        for name in names:
+            self._pair(name)
 
     def is_begun(self, settings: Mapping[str, Any]) -> bool:
         """Whether the folder was begun, with these settings.
@@ -96,7 +125,7 @@ class PseudoFolder:
             DataError: It was begun with others.
         """
         remedy = "choose another --output, or remove that folder to make all labels anew"
-        return is_begun(self._settings, settings, remedy)
+        return is_begun(self._settings, settings, remedy, may_change=(_IMAGES,))
 
     def write(
         self,
@@ -148,12 +177,8 @@ class PseudoFolder:
 
     def write_dataset(self, names: Sequence[Path]) -> None:
         """Write `dataset`, with the images of these names and their masks as its split `train`."""
-        root = Path(os.path.commonpath([self.path, self.images]))
-        pairs = "".join(
-            f"{(self.images / name).relative_to(root).as_posix()}\t"
-            f"{self.label(name).relative_to(root).as_posix()}\n"
-            for name in names
-        )
+        root = self._root
+        pairs = "".join(f"{self._pair(name)}\n" for name in names)
         described = {
             "name": "pseudo-labels",
             "root": Path(os.path.relpath(root, self.path)).as_posix(),
@@ -171,19 +196,48 @@ class PseudoFolder:
                 text = yaml.safe_dump(described, sort_keys=False, allow_unicode=True)
                 temporary.write_text(text, encoding="utf-8")
 
-    def fingerprint(self) -> str:
-        """A hash of what the pseudo-labels were made with, and of the list of the images.
+    def fingerprint(self, names: Sequence[Path]) -> str:
+        """A hash of what the pseudo-labels were made with, and of which images have some.
+
+        Where images and labels lie has no say in it.
+
+        Args:
+            names: The images that have labels, by their path below `images`.
 
         Raises:
-            DataError: The labels are not complete.
+            DataError: The settings are gone.
         """
-        digest = hashlib.sha256()
         try:
-            for path in (self._settings, self._list):
-                digest.update(path.read_bytes())
-        except OSError as error:
+            settings = json.loads(self._settings.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
             raise DataError(f"{self.path}: not complete ({error}); start again") from error
-        return digest.hexdigest()
+        settings[_IMAGES] = sorted(name.as_posix() for name in names)
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def _root(self) -> Path:
+        """The folder that the paths of the data set are relative to."""
+        return Path(os.path.commonpath([self.path, self.images]))
+
+    def _pair(self, name: Path) -> str:
+        """The line of an image and its mask in the list of the data set.
+
+        Raises:
+            DataError: The list cannot hold the name.
+        """
+        image, mask = (
+            path.relative_to(self._root).as_posix()
+            for path in (self.images / name, self.label(name))
+        )
+        for path in (image, mask):
+            is_utf8 = path.encode(errors="ignore").decode() == path
+            if not is_utf8 or "\t" in path or path.splitlines() != [path]:
+                raise DataError(
+                    f"{path!r}: tabs, line breaks and bytes that are no UTF-8 cannot stand in the "
+                    "list of a data set; rename it"
+                )
+        # Without the ./ a name with a blank or # in front would be read without it, or as a remark.
+        return f"./{image}\t./{mask}"
 
     def _remove_unfinished(self) -> None:
         """Remove what killed processes left beside the files they were writing."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ from jaxtyping import Float32, UInt8
 from rich.console import Console
 from rich.progress import track
 
-from eseg.checkpoint import Checkpoint
+from eseg.checkpoint import Checkpoint, weights_digest
 from eseg.config import Precision
 from eseg.data.dataset import IGNORE_INDEX, ClassTable, DataError
 from eseg.data.reading import read_image
@@ -37,6 +36,10 @@ _READ_AHEAD = 2
 """Images that are read while the network computes."""
 
 Value = TypeVar("Value")
+
+
+class LostPeerError(DataError):
+    """Another process of those that share the images has ended; its own message says why."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +114,10 @@ def pseudo_label(
         What became of the images, the same in every process.
 
     Raises:
-        DataError: There are no images, none can be read, or two would write the same file; a
-            threshold cannot be meant; the folder was made with other settings or cannot be
-            written; or another process was lost.
+        DataError: There are no images, none can be read, two would write the same file, or a name
+            cannot stand in a list; a threshold cannot be meant; the folder was made with other
+            settings or for other images, or cannot be written.
+        LostPeerError: Another process was lost.
         ValueError: A scale is not above 0.
     """
     config = config or PseudoLabelConfig()
@@ -125,7 +129,8 @@ def pseudo_label(
     folder = PseudoFolder(output, images, teacher.classes)
     dtype = autocast_dtype(config.precision, device)
     settings = {
-        "weights": weights_sha256(teacher),
+        "weights": weights_digest(teacher.weights),
+        "classes": teacher.classes.names,
         "images": str(folder.images),
         "scales": config.scales,
         "flip": config.flip,
@@ -136,7 +141,7 @@ def pseudo_label(
     }
     peers = _Peers()
     if peers.rank == 0:
-        folder.begin(settings)
+        folder.begin(settings, names)
     peers.gather(None)
     if not folder.is_begun(settings):
         raise DataError(f"{output}: has to lie where all machines of the run see it")
@@ -187,15 +192,6 @@ def keep_confident(
     return np.where(confidence > thresholds[labels], labels, np.uint8(IGNORE_INDEX))
 
 
-def weights_sha256(checkpoint: Checkpoint) -> str:
-    """A hash of a network's weights and the names of its classes."""
-    digest = hashlib.sha256(repr(checkpoint.classes.names).encode())
-    for name, weight in sorted(checkpoint.weights.items()):
-        digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
-        digest.update(weight.reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
 class _Peers:
     """The processes that share the images: those of the group that was joined, or this one."""
 
@@ -216,7 +212,7 @@ class _Peers:
             dist.all_gather_object(values, value, group=self._group)
         except RuntimeError as error:
             reason = str(error).partition("\n")[0]
-            raise DataError(
+            raise LostPeerError(
                 f"another process has ended ({reason}); its own message says why. The same command "
                 "goes on where this one stopped"
             ) from error

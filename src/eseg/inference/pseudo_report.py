@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from rich.table import Table
+from rich.text import Text
 
 from eseg.atomic import replacing
 from eseg.data.reading import read_image
@@ -100,7 +101,7 @@ class PseudoReport:
             table.add_column(heading, justify="right")
         for entry in self.classes:
             kept = "-" if entry.kept_fraction is None else f"{entry.kept_fraction:.4f}"
-            table.add_row(entry.name, f"{entry.threshold:g}", kept, f"{entry.share:.4f}")
+            table.add_row(Text(entry.name), f"{entry.threshold:g}", kept, f"{entry.share:.4f}")
         table.add_section()
         table.add_row("[bold]all", "", f"[bold]{self.kept_fraction:.4f}", "")
         return table
@@ -135,7 +136,7 @@ def write_report(
     report = PseudoReport(
         dataset=folder.dataset,
         sheet=folder.sheet,
-        fingerprint=folder.fingerprint(),
+        fingerprint=folder.fingerprint(names),
         images=len(names),
         skipped=skipped,
         images_per_second=images_per_second or _speed_before(folder.report),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from rich.table import Table
+from rich.text import Text
 
 from eseg.checkpoint import Checkpoint
 from eseg.data.dataset import ClassTable, SegmentationDataset
@@ -27,7 +28,7 @@ def scores_table(classes: ClassTable, result: dict[str, Any]) -> Table:
     total = max(1, sum(result["support"]))
     columns = zip(classes.names, result["iou"], result["accuracy"], result["support"], strict=True)
     for name, iou, recall, support in columns:
-        table.add_row(name, _share(iou), _share(recall), f"{support / total:.4f}")
+        table.add_row(Text(name), _share(iou), _share(recall), f"{support / total:.4f}")
     table.add_section()
     table.add_row("[bold]mean IoU", f"[bold]{_share(result['miou'])}", "", "")
     table.add_row("pixel accuracy", _share(result["pixel_accuracy"]), "", "")

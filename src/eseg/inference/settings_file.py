@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,16 @@ _LISTED = 8
 _SHOWN = 30
 
 
-def is_begun(path: Path, settings: Mapping[str, Any], remedy: str) -> bool:
+def is_begun(
+    path: Path, settings: Mapping[str, Any], remedy: str, *, may_change: Sequence[str] = ()
+) -> bool:
     """Whether a folder was begun before, and with the same settings.
 
     Args:
         path: The file that `write_settings` made, if it did.
         settings: What the folder would be made with now: plain values, in nested dicts perhaps.
         remedy: What to do about other settings, beside restoring them.
+        may_change: Beginnings of keys that are noted, but not compared.
 
     Raises:
         DataError: It was begun with other settings; the message names all that differ.
@@ -28,15 +31,10 @@ def is_begun(path: Path, settings: Mapping[str, Any], remedy: str) -> bool:
     if not path.exists():
         return False
     try:
-        before = _flat(json.loads(path.read_text(encoding="utf-8")))
+        before = json.loads(path.read_text(encoding="utf-8"))
+        changed = changes(before, settings, may_change)
     except (OSError, ValueError, AttributeError) as error:
         raise DataError(f"{path}: damaged ({error}); {remedy}") from None
-    now = _flat(_as_json(settings))
-    changed = [
-        f"{key} (was {_shown(before.get(key))}, now {_shown(now.get(key))})"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key)
-    ]
     if changed:
         more = f" and {len(changed) - _LISTED} more" if len(changed) > _LISTED else ""
         raise DataError(
@@ -44,6 +42,24 @@ def is_begun(path: Path, settings: Mapping[str, Any], remedy: str) -> bool:
             f"restore them, or {remedy}"
         )
     return True
+
+
+def changes(
+    before: Mapping[str, Any], now: Mapping[str, Any], may_change: Sequence[str] = ()
+) -> list[str]:
+    """What differs between two settings, a text for each value.
+
+    Args:
+        before: Plain values, in nested dicts perhaps.
+        now: The same.
+        may_change: Beginnings of keys that are passed over; those of inner dicts follow dots.
+    """
+    old, new = _flat(_as_json(before)), _flat(_as_json(now))
+    return [
+        f"{key} (was {_shown(old.get(key))}, now {_shown(new.get(key))})"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key) and not key.startswith(tuple(may_change))
+    ]
 
 
 def write_settings(path: Path, settings: Mapping[str, Any]) -> None:

@@ -63,7 +63,8 @@ def as_pixels(image: ImageLike) -> np.ndarray:
         uint8 RGB (height, width, 3), writable and never the caller's memory.
 
     Raises:
-        ImageError: The file is no readable image, or the picture or array is not of that kind.
+        ImageError: The file or the picture is no readable image, or the picture or array is not of
+            that kind.
     """
     if isinstance(image, str | Path):
         return read_image(Path(image))
@@ -73,7 +74,7 @@ def as_pixels(image: ImageLike) -> np.ndarray:
                 f"a Pillow picture of mode {image.mode} has no fixed range; scale it to 8 bits, or "
                 "give the file's path"
             )
-        image = np.asarray(image.convert("RGB"))
+        image = _colours(image, getattr(image, "filename", "") or "the Pillow picture")
     if not isinstance(image, np.ndarray):
         raise ImageError(
             f"an image is a path, a Pillow picture or an array, not a {type(image).__name__}"
@@ -221,12 +222,21 @@ def rgb_pixels(image: Image.Image, path: Path) -> np.ndarray:
             f"{path}: floating-point pixels have no known range; "
             "convert the file to 8-bit RGB or to 8- or 16-bit greyscale"
         )
+    return np.array(_colours(image, path))
+
+
+def _colours(image: Image.Image, name: str | Path) -> np.ndarray:
+    """What `rgb_pixels` returns, but read-only."""
+    try:
+        image.load()  # pictures that callers have opened are not decoded yet
+    except Exception as error:
+        raise _damaged(name, error) from error
     # Palettes with transparency and premultiplied alpha convert well only by way of plain alpha.
     detour = {"P": "RGBA", "PA": "RGBA", "RGBa": "RGBA", "La": "LA"}.get(image.mode, image.mode)
-    return np.array(image.convert(detour).convert("RGB"))
+    return np.asarray(image.convert(detour).convert("RGB"))
 
 
-def _damaged(path: Path, error: Exception) -> ImageError:
+def _damaged(path: str | Path, error: Exception) -> ImageError:
     """Name a file whose bytes a decoder refuses; decoders raise nearly any type for that."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else error
     return ImageError(

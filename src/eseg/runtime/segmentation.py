@@ -53,5 +53,12 @@ class Segmentation:
         return Image.fromarray(picture)
 
     def save(self, path: str | Path) -> None:
-        """Write the labels as an 8-bit palette PNG: pixel values are the ids."""
-        palette_image(self.labels, self.palette).save(path)
+        """Write the labels as an 8-bit palette PNG: pixel values are the ids.
+
+        Raises:
+            ValueError: The name ends in the suffix of another format; that would lose the ids.
+            OSError: The file cannot be written.
+        """
+        if Path(path).suffix.lower() != ".png":
+            raise ValueError(f"{path}: labels are written as PNG alone; end the name in .png")
+        palette_image(self.labels, self.palette).save(path, format="PNG")

@@ -95,6 +95,7 @@ class OnnxSession:
 
     Attributes:
         info: What the file says of itself.
+        precision: Its arithmetic: `fp32`, `fp16` or `int8`.
     """
 
     def __init__(self, path: Path, device: str, precision: str | None, threads: int | None) -> None:
@@ -133,6 +134,7 @@ class OnnxSession:
                 f"{path}: onnxruntime computes as the file was exported, in {self.info.precision}, "
                 f"not in {precision}; export it again, or take openvino"
             )
+        self.precision = self.info.precision
         self._session = session
         self._input = inputs[0].name
 
@@ -149,6 +151,8 @@ class OpenVinoSession:
 
     Attributes:
         info: What the file says of itself.
+        precision: The arithmetic that OpenVINO has settled on, `fp32`, `bf16` or `fp16`, which may
+            be another than that of the file; `int8` for files that have most layers in it.
     """
 
     def __init__(self, path: Path, device: str, precision: str | None, threads: int | None) -> None:
@@ -191,6 +195,7 @@ class OpenVinoSession:
             compiled = core.compile_model(model, name, options)
         except RuntimeError as error:
             raise _unreadable(path, "openvino", error) from None
+        self.precision = _settled_precision(self.info, compiled)
         self._request = compiled.create_infer_request()
         self._turn = threading.Lock()
 
@@ -234,6 +239,14 @@ def _own_precision(info: ExportInfo, capabilities: list[str]) -> str | None:
     if info.precision == "fp32" or (info.precision == "fp16" and "FP16" not in capabilities):
         return "fp32"
     return None
+
+
+def _settled_precision(info: ExportInfo, compiled: openvino.CompiledModel) -> str:
+    """What a network is computed in, once the device had its say."""
+    if info.precision == "int8":
+        return "int8"
+    settled = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    return {kind: name for name, kind in _OPENVINO_TYPES.items()}.get(settled, info.precision)
 
 
 def _openvino_text(model: openvino.Model) -> str | None:

@@ -92,7 +92,9 @@ def share_network(model: nn.Module, processes: Processes) -> nn.Module:
     if processes.device.type == "cuda":
         model = convert_sync_batchnorm(model)
     devices = [processes.device] if processes.device.type == "cuda" else None
-    return DistributedDataParallel(model, device_ids=devices)
+    # Buffers are the same everywhere after each step; to send the first process's in between would
+    # lose what the others' batch norms have seen.
+    return DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
 
 
 def mean_over_processes(

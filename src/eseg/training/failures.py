@@ -9,13 +9,20 @@ import torch.distributed as dist
 
 from eseg.training.step import TrainingError
 
+_GO_ON = "The same command (eseg train: with --resume) goes on from the last checkpoint"
+
+
+class LostProcessError(TrainingError):
+    """Another process of the run has ended; its own message, or torchrun's summary, says why."""
+
 
 @contextmanager
 def clear_failures() -> Iterator[None]:
     """Let a run fail with a `TrainingError` when another process is lost.
 
     Raises:
-        TrainingError: A process of the run, or one that reads its data, died or cannot be reached.
+        LostProcessError: A process of the run died or cannot be reached.
+        TrainingError: A process that reads its data died.
     """
     try:
         yield
@@ -23,22 +30,22 @@ def clear_failures() -> Iterator[None]:
         explanation = _explain(error)
         if explanation is None:
             raise
-        raise TrainingError(f"{explanation} --resume goes on from the last checkpoint") from error
+        raise explanation from error
 
 
-def _explain(error: RuntimeError) -> str | None:
+def _explain(error: RuntimeError) -> TrainingError | None:
     """What to say about an error that is not the program's own, None for all others."""
     reason = (str(error).splitlines() or [""])[0]
     # Only the words tell these from other RuntimeErrors; the GPU's backend has a class of its own.
     if isinstance(error, dist.DistError) or (type(error) is RuntimeError and "/gloo/" in reason):
         reason = reason.rpartition("] ")[2].partition(". ")[0]
-        return (
+        return LostProcessError(
             f"another process of this run has ended or cannot be reached any more ({reason}). "
-            "Which one, and why, stands in its own message or in torchrun's summary."
+            f"Which one, and why, stands in its own message or in torchrun's summary. {_GO_ON}"
         )
     if "DataLoader worker" in reason:
-        return (
+        return TrainingError(
             f"a process that reads data has died ({reason.partition('. ')[0]}); often memory ran "
-            "out: lower loader.workers or loader.prefetch."
+            f"out: lower loader.workers or loader.prefetch. {_GO_ON}"
         )
     return None

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from eseg.checkpoint import Checkpoint, CheckpointError, load_checkpoint
+from eseg.checkpoint import CheckpointError, load_checkpoint
 from eseg.data.dataset import ClassTable
 from eseg.models import ESeg, ModelConfig
 
@@ -69,7 +69,7 @@ def load_initial_weights(network: ESeg, path: Path, classes: ClassTable) -> Init
         CheckpointError: The file cannot be read, or its network is built differently.
     """
     checkpoint = load_checkpoint(path)
-    _require_same_architecture(checkpoint, network.config, path)
+    require_same_architecture(checkpoint.model, network.config, f"init.checkpoint: {path}")
     keeps_head = checkpoint.classes.names == classes.names
     own = network.state_dict()
     kept = [name for name in own if keeps_head or _part(name) != _HEAD]
@@ -89,17 +89,26 @@ def load_initial_weights(network: ESeg, path: Path, classes: ClassTable) -> Init
     return InitialWeights(path, checkpoint.step, _by_part(kept), _by_part(new), reason)
 
 
-def _require_same_architecture(checkpoint: Checkpoint, here: ModelConfig, path: Path) -> None:
+def require_same_architecture(there: ModelConfig, here: ModelConfig, source: str) -> None:
+    """Refuse weights that belong to a network built differently.
+
+    Args:
+        there: The architecture of the weights.
+        here: That of the network which is to start from them.
+        source: Where they come from, for the message.
+
+    Raises:
+        CheckpointError: Fields differ that have a say in a weight's shape or meaning.
+    """
     differences = [
-        f"{field.name} {getattr(checkpoint.model, field.name)} (here {getattr(here, field.name)})"
+        f"{field.name} {getattr(there, field.name)} (here {getattr(here, field.name)})"
         for field in dataclasses.fields(ModelConfig)
-        if field.name not in _FREE
-        and getattr(checkpoint.model, field.name) != getattr(here, field.name)
+        if field.name not in _FREE and getattr(there, field.name) != getattr(here, field.name)
     ]
     if differences:
         raise CheckpointError(
-            f"init.checkpoint: {path} is of another architecture: {', '.join(differences)}; give "
-            "the model section its values, or take another checkpoint"
+            f"{source} is of another architecture: {', '.join(differences)}; give the model "
+            "section its values, or take another checkpoint"
         )
 
 

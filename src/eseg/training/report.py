@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from eseg.checkpoint import Checkpoint
 from eseg.data.dataset import SegmentationDataset
@@ -38,4 +39,5 @@ def write_report(
     curve_png(history, output / "curve.png")
     write_sheet(output / "sheet.png", checkpoint, val_set, device)
     console.print(scores_table(checkpoint.classes, checkpoint.scores))
-    console.print(f"curve {output / 'curve.png'}, pictures {output / 'sheet.png'}", highlight=False)
+    made = f"curve {output / 'curve.png'}, pictures {output / 'sheet.png'}"
+    console.print(Text(made), soft_wrap=True)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import shlex
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from eseg.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from eseg.config import RunConfig, to_plain
 from eseg.data.dataset import ClassTable
+from eseg.inference.settings_file import changes
 from eseg.training.run_folder import BEST, LAST, PREVIOUS
 
 _MAY_CHANGE = (
-    "data.dataset", "data.root", "init",
+    "data.dataset", "data.root", "data.pseudo.dataset", "data.pseudo.root", "init",
     "loader", "train.eval_every", "train.checkpoint_every", "train.log_every",
 )  # fmt: skip
 """Keys that a resumed run may change: where things lie, and what has no say in the weights."""
@@ -29,7 +30,8 @@ def require_unused(output: Path) -> None:
     """
     if (output / LAST).exists() or (output / PREVIOUS).exists():
         raise CheckpointError(
-            f"{output} holds a run already; go on with it by --resume, or choose another --output"
+            f"{output} holds a run already; go on with it by `eseg train --resume`, "
+            "or choose another --output"
         )
     if (output / BEST).exists():
         raise CheckpointError(
@@ -58,7 +60,7 @@ def find_resumable(
         path = output / PREVIOUS  # killed between two renamings
     if not path.exists():
         require_unused(output)
-        console.print(f"nothing to resume in {output} yet: a new run", highlight=False)
+        console.print(Text(f"nothing to resume in {output} yet: a new run"), soft_wrap=True)
         return None
     checkpoint = _load(path)
     if not checkpoint.training:
@@ -72,7 +74,7 @@ def find_resumable(
             f"set now has {', '.join(classes.names)}. Restore it, or choose another --output"
         )
     _require_same_run(checkpoint, config, path)
-    console.print(f"going on from {path}, step {checkpoint.step}", highlight=False)
+    console.print(Text(f"going on from {path}, step {checkpoint.step}"), soft_wrap=True)
     return _with_best(checkpoint, output / BEST, console)
 
 
@@ -90,17 +92,15 @@ def _load(path: Path) -> Checkpoint:
         way_out = f"There is none before it: start anew, from init.checkpoint={best} perhaps"
         if step is not None:
             files = shlex.join([str(previous), str(path)])
-            way_out = f"The one before it, of step {step}, is whole: mv {files}, then --resume"
+            way_out = (
+                f"The one before it, of step {step}, is whole: mv {files}, then the same command "
+                "again"
+            )
         raise CheckpointError(f"{error}. {way_out}") from None
 
 
 def _require_same_run(checkpoint: Checkpoint, config: RunConfig, path: Path) -> None:
-    before, now = _flat(checkpoint.run), _flat(to_plain(config))
-    changed = [
-        f"{key} (was {before.get(key)}, now {now.get(key)})"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key) and not key.startswith(_MAY_CHANGE)
-    ]
+    changed = changes(checkpoint.run, to_plain(config), _MAY_CHANGE)
     if changed:
         raise CheckpointError(
             f"{path} belongs to another run; these values differ: {', '.join(changed)}. Restore "
@@ -114,27 +114,17 @@ def _with_best(checkpoint: Checkpoint, path: Path, console: Console) -> Checkpoi
     if best is None:
         return checkpoint
     if not path.exists():
-        console.print(
+        gone = (
             f"{path} is gone, and with it the best weights so far (mIoU {best['miou']:.4f}): the "
-            "next evaluation counts as the best",
-            highlight=False,
+            "next evaluation, of the last step's weights if no step is left, counts as the best"
         )
+        console.print(Text(gone), soft_wrap=True)
         return replace(checkpoint, training=checkpoint.training | {"best": None})
     try:
         load_checkpoint(path)
     except CheckpointError as error:
         raise CheckpointError(
             f"{error}. To go on without the best weights so far: rm {shlex.quote(str(path))}, "
-            "then --resume"
+            "then the same command again"
         ) from None
     return checkpoint
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

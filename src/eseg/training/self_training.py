@@ -4,93 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
 from rich.console import Console
 
-from eseg.checkpoint import CheckpointError, load_checkpoint
-from eseg.config import ConfigError, InitConfig, PseudoConfig, RunConfig, class_table, to_plain
+from eseg.checkpoint import CheckpointError, load_checkpoint, weights_digest
+from eseg.config import RunConfig, to_plain
 from eseg.data.dataset import DataError
-from eseg.data.sampling import split_batch
 from eseg.devices import choose_device
 from eseg.inference.evaluate import evaluate_checkpoint
-from eseg.inference.folder import list_images
-from eseg.inference.labelling import check_scales
-from eseg.inference.pseudo_label import PseudoLabelConfig, pseudo_label, weights_sha256
+from eseg.inference.pseudo_label import pseudo_label
 from eseg.inference.settings_file import is_begun, write_settings
 from eseg.training.distributed import Processes, join_processes
 from eseg.training.failures import clear_failures
 from eseg.training.run_folder import BEST, LAST, PREVIOUS
+from eseg.training.self_training_plan import SelfTraining, require_feasible
 from eseg.training.self_training_report import Round, Trained, write_report
-from eseg.training.step import images_per_part
 from eseg.training.trainer import train
-
-SCRATCH, PRETRAINED, TEACHER = "scratch", "pretrained", "teacher"
-"""What a student can start from, beside a checkpoint: random weights, the backbone's ImageNet
-weights, its teacher."""
 
 _SETTINGS, _FINISHED = "settings.json", "finished.json"
 _NO_SAY = {"data": ("dataset", "root"), "train": ("checkpoint_every", "log_every")}
 """Keys of a run that may change when it is finished: where things lie, and what has no say in the
 weights."""
-
-
-@dataclass(frozen=True)
-class SelfTraining:
-    """What is to be done.
-
-    Attributes:
-        teacher: The run of the first teacher; of a given one, the data that it is compared on.
-        student: The run of every student. Its `data.pseudo.dataset` is filled in, and its `init`
-            too if `student_from` says what to start from.
-        unlabelled: A folder of images, searched to any depth.
-        labels: How the teachers label them.
-        rounds: How often a student is trained; each is the teacher of the next.
-        given_teacher: A checkpoint in place of a first teacher to be trained.
-        student_from: `SCRATCH`, `PRETRAINED`, `TEACHER`, the path of a checkpoint, or None for
-            what the student's config says.
-    """
-
-    teacher: RunConfig
-    student: RunConfig
-    unlabelled: Path
-    labels: PseudoLabelConfig
-    rounds: int = 1
-    given_teacher: Path | None = None
-    student_from: str | None = None
-
-    @property
-    def student_checkpoint(self) -> Path | None:
-        """The file that `student_from` names, if it names one."""
-        if self.student_from in (None, SCRATCH, PRETRAINED, TEACHER):
-            return None
-        return Path(str(self.student_from)).resolve()
-
-    @property
-    def pseudo(self) -> PseudoConfig:
-        """What the student's config says about its second source, or the defaults."""
-        return self.student.data.pseudo or PseudoConfig()
-
-    def student_of(self, teacher: Path, dataset: Path) -> RunConfig:
-        """The run of the student of one teacher.
-
-        Args:
-            teacher: The teacher's checkpoint.
-            dataset: YAML of its pseudo-labels.
-        """
-        starts = {
-            None: self.student.init,
-            SCRATCH: InitConfig(),
-            PRETRAINED: InitConfig(pretrained_backbone=True),
-            TEACHER: InitConfig(checkpoint=teacher.resolve()),
-        }
-        given = InitConfig(checkpoint=self.student_checkpoint)
-        pseudo = replace(self.pseudo, dataset=dataset, root=None, split="train")
-        data = replace(self.student.data, pseudo=pseudo)
-        return replace(self.student, data=data, init=starts.get(self.student_from, given))
 
 
 def self_train(
@@ -116,9 +53,11 @@ def self_train(
         The last student's checkpoint.
 
     Raises:
+        BackboneError: Students are to start from weights of the backbone that cannot be had.
         CheckpointError: A checkpoint cannot be read or does not fit, or the folder of a run cannot
             be written.
-        ConfigError: Teacher and student are for different classes, or there is to be no round.
+        ConfigError: Teacher and student are for different classes or are measured on different
+            images, there is to be no round, or there is no such start for students.
         DataError: The data or the images are not as described, a threshold cannot be meant, or a
             stage was made with other settings.
         DeviceError: The device is not there.
@@ -127,7 +66,7 @@ def self_train(
     with clear_failures(), join_processes(choose_device(device)) as processes:
         console = console or Console()
         console.quiet = console.quiet or not processes.is_main
-        _require_feasible(plan, output, processes.world)
+        require_feasible(plan, output, processes.world)
         stages = _Stages(plan, output, processes, console)
         first = teacher = plan.given_teacher or stages.train_teacher()
         rounds = []
@@ -152,7 +91,7 @@ class _Stages:
 
     def train_teacher(self) -> Path:
         """The first teacher's checkpoint."""
-        config = self.plan.teacher
+        config = self.plan.teacher_run
         settings = {"config": _comparable(config), "initial_weights": _initial_weights(config)}
         return self._train(config, self.output / "round1" / "teacher", settings)
 
@@ -192,7 +131,7 @@ class _Stages:
     def _measured(self, checkpoint: Path) -> Trained:
         """A network with its scores on the validation split, measured once."""
         loaded, data = load_checkpoint(checkpoint), self.plan.teacher.data
-        about = {"weights": weights_sha256(loaded), "data": to_plain(data)}
+        about = {"weights": weights_digest(loaded.weights), "data": to_plain(data)}
         path = self.output / "teacher_scores.json"
         noted = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         if noted.get("about") != about:
@@ -201,7 +140,7 @@ class _Stages:
             scores = evaluate_checkpoint(loaded, data, data.val_split, device=device)
             noted = {"about": about, "scores": scores.to_dict()}
             write_settings(path, noted)
-        return Trained(checkpoint, loaded.classes.names, noted["scores"])
+        return Trained(checkpoint, loaded.classes.names, noted["scores"], is_best_of_run=False)
 
     def _train(self, config: RunConfig, folder: Path, settings: Mapping[str, Any]) -> Path:
         """Train one network, or go on with it, or find it finished."""
@@ -210,7 +149,7 @@ class _Stages:
             "--output"
         )
         begun = is_begun(folder / _SETTINGS, settings, remedy)
-        if begun and (folder / _FINISHED).exists():
+        if begun and (folder / _FINISHED).exists() and (folder / BEST).exists():
             self._say(f"{folder}: finished before")
             return folder / BEST
         self._say(f"{folder}: training")
@@ -228,39 +167,6 @@ class _Stages:
 
     def _say(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def _require_feasible(plan: SelfTraining, output: Path, world: int) -> None:
-    """Find out now what would otherwise stop a later stage, hours from here."""
-    if plan.rounds < 1:
-        raise ConfigError(f"rounds: at least 1, not {plan.rounds}")
-    classes, of_student = class_table(plan.teacher.data), class_table(plan.student.data)
-    if classes.names != of_student.names:
-        raise ConfigError(
-            f"the teacher is for the classes {', '.join(classes.names)}, the student for "
-            f"{', '.join(of_student.names)}; give both the same data set"
-        )
-    check_scales(plan.labels.scales)
-    plan.labels.thresholds(classes)
-    split_batch(images_per_part(plan.student, world), plan.pseudo.fraction)
-    if not plan.unlabelled.is_dir():
-        raise DataError(f"{plan.unlabelled}: no such folder; name the one with the images")
-    list_images([plan.unlabelled], output)
-    start = plan.student_checkpoint
-    if start is not None and not start.is_file():
-        raise ConfigError(
-            f"students cannot start from '{plan.student_from}': it is neither {SCRATCH}, "
-            f"{PRETRAINED} nor {TEACHER}, and no such file is there"
-        )
-    if start is not None:
-        load_checkpoint(start)
-    if plan.given_teacher is None:
-        images_per_part(plan.teacher, world)
-    elif (names := load_checkpoint(plan.given_teacher).classes.names) != classes.names:
-        raise DataError(
-            f"{plan.given_teacher} knows the classes {', '.join(names)}; the data set has "
-            f"{', '.join(classes.names)}: take a teacher for the same, in the same order"
-        )
 
 
 def _require_no_run(folder: Path) -> None:
@@ -283,7 +189,12 @@ def _comparable(config: RunConfig) -> dict[str, Any]:
     return plain
 
 
-def _initial_weights(config: RunConfig) -> str | None:
-    """A hash of the checkpoint that a run starts from, if it starts from one."""
-    path = config.init.checkpoint
-    return None if path is None else weights_sha256(load_checkpoint(path))
+def _initial_weights(config: RunConfig) -> dict[str, Any] | None:
+    """What tells the checkpoint that a run starts from, if it starts from one.
+
+    The classes say whether the head is taken over.
+    """
+    if config.init.checkpoint is None:
+        return None
+    loaded = load_checkpoint(config.init.checkpoint)
+    return {"digest": weights_digest(loaded.weights), "classes": loaded.classes.names}

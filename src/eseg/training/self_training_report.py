@@ -23,11 +23,13 @@ class Trained:
             one.
         names: Its classes.
         scores: What `Scores.to_dict` gives.
+        is_best_of_run: Whether these weights are known to be the best of their run on that split.
     """
 
     checkpoint: Path
     names: tuple[str, ...]
     scores: dict[str, Any]
+    is_best_of_run: bool
 
     @classmethod
     def of_run(cls, checkpoint: Path) -> Trained:
@@ -37,7 +39,7 @@ class Trained:
             CheckpointError: The file cannot be read.
         """
         loaded = load_checkpoint(checkpoint)
-        return cls(checkpoint, loaded.classes.names, loaded.scores)
+        return cls(checkpoint, loaded.classes.names, loaded.scores, is_best_of_run=True)
 
 
 @dataclass(frozen=True)
@@ -104,10 +106,13 @@ def _students(rounds: Sequence[Round]) -> list[tuple[str, Trained]]:
 
 def _summary(teacher: Trained, rounds: Sequence[Round]) -> str:
     before, after = teacher.scores["miou"], rounds[-1].student.scores["miou"]
+    whose = "Both are the best weights of their runs"
+    if not teacher.is_best_of_run:
+        whose = "The teacher was given; the student is the best weights of its run"
     return (
         f"mIoU {_score(before)} (teacher) to {_score(after)} (student): "
-        f"**{_signed(_gain(after, before))}**. Both are the best weights of their runs on the "
-        f"validation split, at one scale.\n\nTeacher: `{teacher.checkpoint}`; student: "
+        f"**{_signed(_gain(after, before))}**, on the same validation split, at one scale. "
+        f"{whose} on it.\n\nTeacher: `{teacher.checkpoint}`; student: "
         f"`{rounds[-1].student.checkpoint}`."
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from rich.console import Console
+from rich.text import Text
 
 from eseg.checkpoint import Checkpoint, CheckpointError
 from eseg.config import RunConfig, open_pseudo_labelled, open_split
@@ -102,7 +103,7 @@ def _train(
     previous = _find_start(config, output, classes, processes, resume, console)
     state, dtype, initial = _make_state(config, classes, previous, device)
     if initial is not None:
-        console.print(str(initial), highlight=False, soft_wrap=True)
+        console.print(Text(str(initial)), soft_wrap=True)
     stepper = Stepper(state, share_network(state.network, processes), config, processes, dtype)
     batches = iter(
         make_train_loader(
@@ -121,7 +122,8 @@ def _train(
 
     resumed_at = None if previous is None else previous.step
     folder = RunFolder(output, config, classes, step=resumed_at, active=processes.is_main)
-    console.print(_headline(config, train_set, pseudo, val_set, processes, dtype), highlight=False)
+    headline = _headline(config, train_set, pseudo, val_set, processes, dtype)
+    console.print(Text(headline), soft_wrap=True)
     meter = Meter()
     schedule = config.train
     last = None
@@ -153,6 +155,10 @@ def _train(
                     progress.evaluated(state, loss, last)
                 if evaluates or state.step % schedule.checkpoint_every == 0:
                     folder.save(state)
+        if state.best is None:  # no step is left, but the best weights are gone
+            last = _evaluate(state, val_set, config, processes, dtype)
+            folder.keep(state, last)
+            folder.save(state)
         del batches  # ends the worker processes
         progress.stop()
         folder.report(val_set, str(device), console)
@@ -164,11 +170,11 @@ def _train(
         images_per_second=meter.overall_images_per_second,
         seconds=time.perf_counter() - started,
     )
-    console.print(
+    ending = (
         f"trained in {result.seconds / 60:.1f} min ({result.images_per_second:.1f} images/s), "
-        f"peak memory {peak_memory_mib(device):.0f} MiB, best weights {result.checkpoint}",
-        highlight=False,
+        f"peak memory {peak_memory_mib(device):.0f} MiB, best weights {result.checkpoint}"
     )
+    console.print(Text(ending), soft_wrap=True)
     return result
 
 

@@ -1,5 +1,6 @@
 """A folder without a description is found out, examined and, where it must be, divided."""
 
+import numpy as np
 import pytest
 
 from eseg.data.dataset import DataError
@@ -73,3 +74,44 @@ def test_masks_that_cannot_be_read_at_all(yard, draw):
             yard.put(f"{split}/masks/{index}.png", draw.mask(index), format="JPEG")
     with pytest.raises(DataError, match=r"none of its masks can be read; .*0.png: .*lossy"):
         examine_folder(yard.root)
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_a_folder_that_cannot_train_says_so(yard, draw, split):
+    yard.put(f"new/{split}/images/1.png", draw.image(1))
+    yard.put(f"new/{split}/masks/1.png", draw.mask(1))
+    diagnosis = examine_folder(yard.root / "new")
+    assert [found.kind for found in diagnosis.findings if found.severity == "error"] == [
+        "missing split"
+    ]
+
+
+def test_a_photograph_among_the_masks_makes_no_classes(yard, draw):
+    yard.put("train/masks/3.png", draw.image(3)[..., 0] * 0 + np.arange(32, dtype=np.uint8) * 7)
+    diagnosis = examine_folder(yard.root)
+    assert len(diagnosis.config.classes) == 3
+    (finding,) = diagnosis.findings
+    assert (finding.kind, [path.name for path in finding.files]) == ("unknown value", ["3.png"])
+
+
+def test_names_beside_the_masks(yard):
+    for split in ("train", "val"):
+        (yard.root / split / "_classes.csv").write_text("Pixel Value, Class\n0, road\n1, car\n")
+    names = examine_folder(yard.root).config.class_table().names
+    assert names == ("road", "car", "class_2")
+
+
+def test_formats_that_are_not_read_are_told(yard):
+    (yard.root / "train/images/9.gif").write_bytes(b"GIF89a")
+    (finding,) = examine_folder(yard.root).findings
+    assert (finding.kind, finding.severity) == ("unsupported format", "note")
+
+
+def test_classes_rare_in_a_small_val_of_our_own_are_no_finding(yard, draw):
+    for index in range(20):
+        mask = draw.mask(index)
+        mask[4, 4] = 3 if index % 2 else 0
+        yard.put(f"new/images/{index}.png", draw.image(index))
+        yard.put(f"new/masks/{index}.png", mask)
+    kinds = [found.kind for found in examine_folder(yard.root / "new").findings]
+    assert "rare class" not in kinds

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from eseg.data.dataset import DataError
+from eseg.data.doctor import examine
 from eseg.data.folder import ClassConfig, Folder
 from eseg.data.listing import SplitConfig
 
@@ -190,3 +191,26 @@ def test_many_ids_of_one_class_are_known(yard, draw):
         ClassConfig("ball", draw.colours[2], (2,)),
     )
     assert yard.examine(classes=classes).named == []
+
+
+def test_a_palette_that_is_not_the_classes_own_says_nothing(yard, draw):
+    coincidence = (draw.colours[2], (128, 0, 0), (0, 128, 0))
+    save_palette(yard, draw, (0, 1, 2), coincidence)
+    assert yard.examine().named == []
+
+
+def test_optional_splits_of_official_sets_may_be_missing(yard):
+    splits = {**yard.describe().splits, "extra": SplitConfig(("no/*.png",), "no/{stem}.png")}
+    diagnosis = examine(yard.describe(splits=splits), source="from the server")
+    assert [(found.kind, found.severity) for found in diagnosis.findings] == [
+        ("split not there", "note")
+    ]
+    assert "split 'extra' is not examined" in diagnosis.findings[0].message
+    assert "unpack the data set there (from the server)" in diagnosis.findings[0].message
+    assert "YAML" not in diagnosis.findings[0].message
+
+
+def test_train_of_official_sets_may_not(yard):
+    splits = {**yard.describe().splits, "train": SplitConfig(("no/*.png",), "no/{stem}.png")}
+    diagnosis = examine(yard.describe(splits=splits), source="from the server")
+    assert [found.kind for found in diagnosis.findings] == ["unusable split"]

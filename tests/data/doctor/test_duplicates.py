@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from eseg.data.doctor import duplicates
+from eseg.data.doctor.mending import mend
 from eseg.data.listing import SplitConfig
 from eseg.data.streets import Streets, StreetsConfig
 
@@ -88,3 +90,40 @@ def test_a_split_made_of_others_is_meant_so(yard):
     assert yard.examine(splits=overlapping).named == [
         ("duplicate across splits", ["train/images/5.png"])
     ]
+
+
+def test_val_within_train_is_no_trainval(yard):
+    lines = [f"train/images/{index}.png train/masks/{index}.png" for index in range(6)]
+    splits = {
+        "val": SplitConfig(lines=tuple(lines[:2])),
+        "train": SplitConfig(lines=tuple(lines)),
+    }
+    found = yard.examine(splits=splits)
+    assert found.named == [
+        ("duplicate across splits", ["train/images/0.png", "train/images/1.png"])
+    ]
+    kept = mend(found.diagnosis).kept
+    assert {split: len(pairs) for split, pairs in kept.items()} == {"val": 2, "train": 4}
+
+
+def test_the_same_picture_twice_in_train_is_not_nearly_the_same(yard, draw):
+    for name in ("train/images/2.png", "train/images/4.png"):
+        yard.put(name, draw.image(7))
+    kinds = [kind for kind, _ in yard.examine().named]
+    assert "duplicate across splits" in kinds
+    assert "near-duplicate across splits" not in kinds
+
+
+def test_many_equal_pictures_are_compared_once(yard, draw, monkeypatch):
+    for split, indices in (("train", range(6)), ("val", range(6, 10))):
+        for index in indices:
+            yard.put(f"{split}/images/{index}.png", draw.image(0))
+    compared, thumbnails = [], duplicates._thumbnails
+
+    def watched(facts):
+        compared.append(len(facts))
+        return thumbnails(facts)
+
+    monkeypatch.setattr(duplicates, "_thumbnails", watched)
+    yard.examine()
+    assert compared == [1, 1]

@@ -90,3 +90,16 @@ def test_folders_without_pairs(yard, draw, files, message):
         yard.put(f"new/{name}", noise if kind == "image" else draw.mask(1))
     with pytest.raises(DataError, match=message):
         find_layout(folder)
+
+
+def test_several_masks_for_one_image(yard, draw):
+    for name in ("images/1.png", "masks/1.png", "labels/1.png"):
+        yard.put(f"new/{name}", draw.mask(1))
+    with pytest.raises(DataError, match=r"several masks fit .*1.png: labels/1.png, masks/1.png"):
+        find_layout(yard.root / "new")
+
+
+def test_formats_that_are_not_read_are_named(tmp_path):
+    (tmp_path / "1.gif").write_bytes(b"GIF89a")
+    with pytest.raises(DataError, match=r"no pictures in it .*1 .gif: not read; convert them"):
+        find_layout(tmp_path)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from eseg.config import load_dataset
 from eseg.data.dataset import DataError
@@ -122,3 +123,22 @@ def test_a_place_that_cannot_be_written(yard, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=r"cannot be written .*--fix-config"):
         write_dataset(mend(yard.examine().diagnosis), tmp_path / "file/out.yaml")
+
+
+def test_a_palette_with_a_coincidence_is_not_read_by_its_colours(yard, draw, tmp_path):
+    palette = np.array([draw.colours[2], draw.colours[0], (0, 128, 0)], np.uint8)
+    for split, indices in (("train", range(6)), ("val", range(6, 10))):
+        for index in indices:
+            picture = Image.fromarray(draw.mask(index))
+            picture.putpalette(palette.tobytes())
+            picture.save(yard.root / f"{split}/masks/{index}.png")
+    config, samples = mended(yard.examine().diagnosis, tmp_path / "mended.yaml")
+    assert config.mask_values == "ids"
+    assert np.array_equal(samples["train"][0].mask, draw.mask(0))
+
+
+def test_an_older_list_below_the_root_does_not_count(yard, tmp_path):
+    (yard.root / "train/masks/0.png").unlink()
+    (yard.root / "new_train.txt").write_text("train/images/1.png\ttrain/masks/1.png\n")
+    _, samples = mended(yard.examine().diagnosis, tmp_path / "new.yaml")
+    assert len(samples["train"]) == 5

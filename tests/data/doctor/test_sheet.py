@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from eseg.data.dataset import DataError
-from eseg.data.doctor.sheet import SAMPLES, sample_sheet, save_sheet
+from eseg.data.doctor.sheet import ROWS, SAMPLES, sample_sheet, save_sheet
 from eseg.data.folder import ClassConfig
+from eseg.runtime.pictures import INK, PAPER
 
 
 def near(sheet, colour):
@@ -14,15 +15,23 @@ def near(sheet, colour):
     return (np.asarray(sheet) == colour).all(axis=2).sum(axis=1)
 
 
-def test_every_class_has_a_row_with_its_colour(yard, draw):
-    sheet = sample_sheet(yard.examine().diagnosis)
-    tops = []
-    for colour in draw.colours:
-        rows = np.flatnonzero(near(sheet, colour))
-        assert rows.size > 100, "outlines go through whole pictures"
-        tops.append(rows[0])
-    assert tops == sorted(tops)
-    assert np.diff(tops).min() > 150
+def test_every_class_has_a_row_and_an_outline_that_no_grey_hides(yard):
+    sheet = np.asarray(sample_sheet(yard.examine().diagnosis))
+    assert sheet.shape[0] > 3 * 180
+    for top in (58, 58 + 188, 58 + 2 * 188):
+        tile = sheet[top + 30 : top + 150, 8 + 220 : 8 + 220 + 240].astype(int)
+        white, black = (tile == PAPER).all(2), (tile == INK).all(2)
+        beside = (white[:, 1:] & black[:, :-1]) | (black[:, 1:] & white[:, :-1])
+        assert beside.any(axis=1).all(), "every line of the picture crosses an edge of the class"
+
+
+def test_many_classes_go_on_several_sheets(yard, tmp_path):
+    more = tuple(ClassConfig(f"extra{n}", (n, 1, 2)) for n in range(ROWS))
+    diagnosis = yard.examine(classes=(*yard.describe().classes, *more)).diagnosis
+    paths = save_sheet(diagnosis, tmp_path / "sheet.png")
+    assert [path.name for path in paths] == ["sheet.png", "sheet_2.png"]
+    heights = [Image.open(path).height for path in paths]
+    assert heights == [58 + ROWS * 188, 58 + 3 * 188]
 
 
 def test_a_row_more_for_a_class_that_is_nowhere(yard):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from eseg.data.dataset import DataError
@@ -41,9 +42,11 @@ def examine_folder(
         named["train"] = sorted(layout.splits[None] + layout.splits["train"])
     readings = read(named, "either", track=track, workers=workers)
     findings = _without_partner(layout)
+    drawn = ()
     if "val" not in readings.splits and "train" in readings.splits:
         readings, found = _divide(readings)
         findings.extend(found)
+        drawn = ("val",)
     masks = [pair.mask for facts in readings.splits.values() for pair in facts if pair.mask]
     if not masks:
         errors = [
@@ -53,7 +56,8 @@ def examine_folder(
             for error, _ in pair.errors
         ]
         raise DataError(f"{folder}: none of its masks can be read; {errors[0]}")
-    proposal = propose_classes(folder, masks)
+    paths = (pair.mask_path for facts in readings.splits.values() for pair in facts)
+    proposal = propose_classes(_name_folders(folder, paths), masks)
     readings = _read_again(readings, proposal.mask_values)
     config = FolderConfig(
         name=folder.name or "data",
@@ -62,8 +66,38 @@ def examine_folder(
         classes=proposal.classes,
         mask_values=proposal.mask_values,
         ignore_index=proposal.ignore_index,
+        ignore_colours=proposal.ignore_colours,
     )
-    return diagnose(config, readings, findings, is_proposed=True)
+    return diagnose(
+        config,
+        readings,
+        [*findings, *_missing_splits(folder, readings)],
+        is_proposed=True,
+        drawn=drawn,
+    )
+
+
+def _name_folders(folder: Path, masks: Iterable[Path | None]) -> list[Path]:
+    """Where a list of names may lie: the data set's folder, and those of the masks up to it."""
+    parents = {path.parent for path in masks if path is not None}
+    above = {parent for path in parents for parent in path.parents if parent.is_relative_to(folder)}
+    return [folder, *sorted((parents | above) - {folder})]
+
+
+def _missing_splits(folder: Path, readings: Readings) -> list[Finding]:
+    missing = [split for split in ("train", "val") if split not in readings.splits]
+    if not missing:
+        return []
+    held = ", ".join(
+        f"{counted(len(facts), 'pair')} for '{split}'" for split, facts in readings.splits.items()
+    )
+    return [
+        Finding(
+            "missing split",
+            f"{folder}: there is {held}, nothing for {' and '.join(missing)}: training needs both "
+            "train and val; add pairs, in folders of these names",
+        )
+    ]
 
 
 def _read_again(readings: Readings, mask_values: MaskValues) -> Readings:
@@ -110,6 +144,17 @@ def _without_partner(layout: Layout) -> list[Finding]:
                 f"{masks[0]}: there is no image to this mask ({counted(len(masks), 'such mask')}): "
                 "it is not used; add the image under the mask's name",
                 masks,
+            )
+        )
+    if layout.not_read:
+        kinds = ", ".join(sorted({path.suffix.lower() for path in layout.not_read}))
+        findings.append(
+            Finding(
+                "unsupported format",
+                f"{layout.not_read[0]}: {kinds} files are not read "
+                f"({counted(len(layout.not_read), 'such file')}); convert them to PNG if they "
+                "belong to the data",
+                layout.not_read,
             )
         )
     return findings

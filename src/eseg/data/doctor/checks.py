@@ -17,6 +17,9 @@ from eseg.data.folder import FolderConfig, check_sizes
 ODD_SIZE = 4.0
 """Factor by which an image's shorter side is larger or smaller than usual."""
 
+_OWN_PALETTE = 0.9
+"""Part of a palette's colours that are those of classes, if the palette is the data set's own."""
+
 _QUARTER_TURNS = (5, 6, 7, 8)
 
 
@@ -58,18 +61,28 @@ def contradicting_palette(
 ) -> list[tuple[int, int]]:
     """Indices of a palette mask that mean one class and have the colour of another.
 
+    Only a palette of the classes' own colours contradicts: in any other, such as that of VOC, a
+    colour that a class has too is chance.
+
     Returns:
         Each index with the id of the class whose colour it has.
     """
     if config.mask_values == "colours":
         return []
     colours = [entry.colour for entry in config.classes]
-    wrong = []
-    for index, colour in mask.palette.items():
-        label = labels.get(index, IGNORE_INDEX)
-        if label != IGNORE_INDEX and colours[label] != colour and colours.count(colour) == 1:
-            wrong.append((index, colours.index(colour)))
-    return wrong
+    shown = {
+        index: colour
+        for index, colour in mask.palette.items()
+        if labels.get(index, IGNORE_INDEX) != IGNORE_INDEX
+    }
+    known = [index for index, colour in shown.items() if colours.count(colour) == 1]
+    if len(shown) < 2 or len(known) < _OWN_PALETTE * len(shown):
+        return []
+    return [
+        (index, colours.index(shown[index]))
+        for index in known
+        if colours[labels[index]] != shown[index]
+    ]
 
 
 def propose_colours(config: FolderConfig, masks: Sequence[MaskFacts]) -> str:

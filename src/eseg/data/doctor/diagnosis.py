@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -16,6 +16,10 @@ from eseg.data.doctor.duplicates import duplicate_findings
 from eseg.data.doctor.facts import Expected, PairFacts, gather
 from eseg.data.doctor.findings import SEVERITIES, Finding
 from eseg.data.folder import FolderConfig, list_split, listing_faults
+from eseg.data.official import expect_split
+
+_TOO_FEW = 20
+"""In fewer masks than this, drawn by chance, any class may be rare."""
 
 Pairs = Sequence[tuple[Path, Path | None]]
 Track = Callable[[Iterable[PairFacts], float], Iterable[PairFacts]]
@@ -77,10 +81,17 @@ class Diagnosis:
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
         names = self.config.class_table().names
+        proposal = {
+            "mask_values": self.config.mask_values,
+            "classes": [asdict(entry) for entry in self.config.classes],
+            "ignore_index": self.config.ignore_index,
+            "ignore_colours": self.config.ignore_colours,
+        }
         return {
             "data_set": self.config.name,
             "root": str(self.config.root),
             "is_proposed": self.is_proposed,
+            "proposal": proposal if self.is_proposed else None,
             "findings": [finding.to_dict() for finding in self.findings],
             "splits": {
                 split: balance.to_dict(names) | {"pairs": len(self.readings.splits[split])}
@@ -96,12 +107,18 @@ class Diagnosis:
 
 
 def examine(
-    config: FolderConfig, *, track: Track | None = None, workers: int | None = None
+    config: FolderConfig,
+    *,
+    source: str | None = None,
+    track: Track | None = None,
+    workers: int | None = None,
 ) -> Diagnosis:
     """Examine a data set as it is described.
 
     Args:
         config: The description.
+        source: For an official set, where to get it: archives that nobody needs to train may be
+            missing.
         track: Shows progress.
         workers: Threads that read; by default one per core.
 
@@ -114,6 +131,10 @@ def examine(
     present: dict[str, Pairs] = {}
     known: set[Path] = set()
     for split in config.splits:
+        absent = None if source is None else _absent(config, split, source)
+        if absent is not None:
+            findings.append(absent)
+            continue
         try:
             pairs = list_split(config, split)
         except DataError as error:
@@ -133,6 +154,16 @@ def examine(
         findings.extend(masks_without_image(config, split, known))
     readings = read(present, config.mask_values, track=track, workers=workers)
     return diagnose(config, readings, findings)
+
+
+def _absent(config: FolderConfig, split: str, source: str) -> Finding | None:
+    """What is to be said of an official split whose archives were not unpacked."""
+    try:
+        expect_split(config, split, source)
+    except DataError as error:
+        kind = "unusable split" if split in ("train", "val") else "split not there"
+        return Finding(kind, f"split '{split}' is not examined; {error}")
+    return None
 
 
 def read(
@@ -169,6 +200,7 @@ def diagnose(
     findings: Sequence[Finding] = (),
     *,
     is_proposed: bool = False,
+    drawn: Sequence[str] = (),
 ) -> Diagnosis:
     """Make all checks that need the contents of the files.
 
@@ -177,6 +209,8 @@ def diagnose(
         readings: Its files.
         findings: What is known already.
         is_proposed: See `Diagnosis`.
+        drawn: Splits that the doctor itself chose; that classes are rare in a few of its own
+            samples is no fault of the data.
     """
     found = list(findings)
     balances = {}
@@ -185,7 +219,13 @@ def diagnose(
         found.extend(warning_findings(config, split, facts))
         if any(pair.mask_path for pair in facts):
             balances[split] = count_classes(config, facts)
-            found.extend(balance_findings(config, split, balances[split]))
+            is_drawn = split in drawn and balances[split].masks < _TOO_FEW
+            about_balance = balance_findings(config, split, balances[split])
+            found.extend(
+                finding
+                for finding in about_balance
+                if not (is_drawn and finding.kind == "rare class")
+            )
     found.extend(duplicate_findings(readings.splits))
     found.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     return Diagnosis(config, readings, tuple(found), balances, is_proposed)

@@ -16,6 +16,7 @@ Kind = (
     Fault
     | Literal[
         "unusable split",
+        "missing split",
         "palette for ids",
         "duplicate across splits",
         "near-duplicate across splits",
@@ -29,6 +30,8 @@ Kind = (
         "odd size",
         "duplicate in a split",
         "divided here",
+        "split not there",
+        "unsupported format",
     ]
 )
 
@@ -45,7 +48,7 @@ _WARNINGS = (
     "EXIF orientation",
     "odd size",
 )
-_NOTES = ("duplicate in a split", "divided here")
+_NOTES = ("duplicate in a split", "divided here", "split not there", "unsupported format")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -41,6 +41,9 @@ _STRONGEST: tuple[Role, ...] = ("other", "painted", "mask", "image")
 """Which word counts where a name has several."""
 
 _EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
+_NOT_READ = frozenset({".gif", ".npy", ".npz", ".mat", ".heic", ".avif", ".jp2", ".exr", ".dcm"})
+"""Pictures and masks in these are only named."""
+_READ = "PNG, JPEG, WebP, TIFF or BMP"
 _SAMPLED = 4
 _FEW_VALUES = 64
 """A picture with at most so many colours is taken for a mask where names say nothing."""
@@ -54,11 +57,13 @@ class Layout:
         splits: Images and masks per split; `None` is the split of a folder that names none.
         images_without_mask: Images that nothing belongs to.
         masks_without_image: The same for masks.
+        not_read: Pictures in formats that are not read.
     """
 
     splits: dict[str | None, list[tuple[Path, Path]]]
     images_without_mask: tuple[Path, ...]
     masks_without_image: tuple[Path, ...]
+    not_read: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
@@ -86,9 +91,13 @@ def find_layout(folder: Path) -> Layout:
     Raises:
         DataError: There are no pictures, no masks among them, or no pairs.
     """
-    files = [_describe(path, folder) for path in _pictures(folder)]
+    files = [_describe(path, folder) for path in _files(folder, _EXTENSIONS)]
+    not_read = _files(folder, _NOT_READ)
     if not files:
-        raise DataError(f"{folder}: no pictures in it or below it; give the folder of the data set")
+        raise DataError(
+            f"{folder}: no pictures in it or below it{_unread(not_read)}; give the folder of the "
+            "data set"
+        )
     candidates = [file for file in files if file.role in ("image", None)]
     masks = (
         [file for file in files if file.role == "mask"]
@@ -100,11 +109,13 @@ def find_layout(folder: Path) -> Layout:
     if not masks or not images:
         found, missing = ("pictures", "masks") if not masks else ("masks", "images")
         raise DataError(
-            f"{folder}: {len(files)} {found} but no {missing}; call the folders images and masks, "
-            "end the masks' names in _mask, or describe the data set in a YAML (docs/data.md)"
+            f"{folder}: {len(files)} {found} but no {missing}{_unread(not_read)}; call the folders "
+            "images and masks, end the masks' names in _mask, or describe the data set in a YAML "
+            "(docs/data.md)"
         )
     pairs = _best_pairs(images, masks)
     if not pairs:
+        _refuse_several(folder, images, masks)
         raise DataError(
             f"{folder}: {len(images)} images and {len(masks)} masks, but no two have the same name "
             f"(such as {images[0].path.name} and {masks[0].path.name}); name each mask like its "
@@ -118,18 +129,40 @@ def find_layout(folder: Path) -> Layout:
         {split: sorted(splits[split]) for split in sorted(splits, key=_split_order)},
         tuple(sorted(file.path for file in images if file.path not in paired)),
         tuple(sorted(file.path for file in masks if file.path not in paired)),
+        tuple(not_read),
     )
+
+
+def _refuse_several(folder: Path, images: Sequence[_File], masks: Sequence[_File]) -> None:
+    """Say so where names do fit, but several masks fit one image."""
+    for image in images:
+        fitting = [str(mask.path.relative_to(folder)) for mask in masks if mask.core == image.core]
+        if len(fitting) > 1:
+            raise DataError(
+                f"{folder}: several masks fit the image {image.path.relative_to(folder)}: "
+                f"{', '.join(fitting)}; keep one sort of masks below the folder, or describe the "
+                "data set in a YAML (docs/data.md)"
+            )
+
+
+def _unread(files: Sequence[Path]) -> str:
+    """The pictures that no reader of training takes, for a message."""
+    if not files:
+        return ""
+    others = Counter(path.suffix.lower() for path in files)
+    kinds = ", ".join(f"{count} {kind}" for kind, count in others.most_common())
+    return f" ({kinds}: not read; convert them to {_READ})"
 
 
 def _split_order(split: str | None) -> int:
     return ["train", "val", "test", None].index(split)
 
 
-def _pictures(folder: Path) -> list[Path]:
+def _files(folder: Path, extensions: frozenset[str]) -> list[Path]:
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in _EXTENSIONS
+        if path.suffix.lower() in extensions
         and path.is_file()
         and not any(part.startswith((".", "__")) for part in path.relative_to(folder).parts)
     )

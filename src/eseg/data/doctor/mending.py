@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +17,14 @@ from eseg.data.doctor.checks import contradicting_palette, unlisted_values
 from eseg.data.doctor.diagnosis import Diagnosis, read
 from eseg.data.doctor.duplicates import Splits, separate_splits
 from eseg.data.doctor.facts import PairFacts, Value
+from eseg.data.doctor.findings import counted
 from eseg.data.folder import FolderConfig
 from eseg.data.listing import SplitConfig, list_pairs
 
 _MOSTLY = 0.5
 """A mask with more unknown values than this is no mask of this data set and is left out."""
+_KNOWN = 0.9
+"""Part of the pixels of painted masks that have the classes' colours, if those are what counts."""
 
 
 @dataclass(frozen=True)
@@ -138,15 +142,21 @@ def _by_colours(diagnosis: Diagnosis) -> Diagnosis | None:
         for mask in masks
         if mask.stored == "colours" or contradicting_palette(config, mask, labels)
     ]
-    known = {entry.colour for entry in config.classes}
-    shown = {colour for mask in painted for colour in (*mask.values, *mask.palette.values())}
-    if len(painted) * 2 <= len(masks) or not shown & known:
+    other = dataclasses.replace(config, mask_values="colours")
+    known = other.labels_by_value()
+    pixels: Counter[bool] = Counter()
+    for mask in painted:
+        for value, count in mask.values.items():
+            colour = value if isinstance(value, tuple) else mask.palette.get(value)
+            if colour in known or colour != (0, 0, 0):  # Black: what nobody painted.
+                pixels[colour in known] += count
+    is_known = pixels[True] > 0 and pixels[True] >= _KNOWN * pixels.total()
+    if len(painted) * 2 <= len(masks) or not is_known:
         return None
     pairs = {
         split: [(pair.image_path, pair.mask_path) for pair in facts]
         for split, facts in diagnosis.readings.splits.items()
     }
-    other = dataclasses.replace(config, mask_values="colours")
     return dataclasses.replace(diagnosis, config=other, readings=read(pairs, "colours"))
 
 
@@ -241,7 +251,7 @@ def _yaml(mended: Mended, splits: dict[str, dict[str, Any]], path: Path) -> str:
         described["absent_counts"] = True
     comment = "# Written by `eseg doctor`. A class's place in the list is its id inside eseg.\n"
     if mended.left_out:
-        comment += f"# Left out: {len(mended.left_out)} images with faults.\n"
+        comment += f"# Left out: {counted(len(mended.left_out), 'image')} with faults.\n"
     if mended.ignored:
         values = ", ".join(map(str, mended.ignored[:20]))
         comment += f"# Values that belonged to no class and now mean 'no label': {values}\n"

@@ -88,7 +88,7 @@ def _summary(diagnosis: Diagnosis) -> str:
     found = ", ".join(counted(counts[severity], severity) for severity in SEVERITIES)
     readings = diagnosis.readings
     return (
-        f"{found}. {readings.pairs} images read in {readings.seconds:.1f} s "
+        f"{found}. {counted(readings.pairs, 'image')} read in {readings.seconds:.1f} s "
         f"({readings.pairs_per_minute:,.0f} per minute; image and mask "
         f"{readings.milliseconds_per_pair:.1f} ms in the median)"
     )

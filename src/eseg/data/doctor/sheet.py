@@ -16,10 +16,13 @@ from eseg.data.doctor.facts import PairFacts
 from eseg.data.doctor.findings import counted
 from eseg.data.folder import check_sizes
 from eseg.data.reading import read_image
-from eseg.runtime.pictures import DIM, INK, PAPER, Colour
+from eseg.runtime.pictures import DIM, INK, PAPER
 
 SAMPLES = 5
 """Pictures per class."""
+
+ROWS = 40
+"""Classes per sheet; more would make a picture that no viewer opens."""
 
 _TILE = (180, 240)
 """(height, width) of a picture."""
@@ -31,8 +34,6 @@ _CELLS = 48
 """The longer side of the grid on which the place of a class is looked for."""
 _FADED = 0.45
 """How much of an image remains outside the class."""
-_TINT = 0.45
-"""How much of the class's colour lies over the class."""
 
 
 @dataclass(frozen=True)
@@ -43,21 +44,23 @@ class _Row:
     samples: tuple[tuple[str, PairFacts], ...]
 
 
-def sample_sheet(diagnosis: Diagnosis) -> Image.Image:
-    """Draw samples of every class: tinted and outlined in the class's colour, the rest faded.
+def sample_sheet(diagnosis: Diagnosis, first: int = 0) -> Image.Image:
+    """Draw samples of at most `ROWS` classes: each outlined in white and black, the rest faded.
 
     Each picture shows the surroundings of one place of the class, larger where the class is small.
     Classes without a single pixel have a row that says so.
 
     Args:
         diagnosis: A data set that was examined.
+        first: The first class on the sheet.
 
     Returns:
         RGB, a row per class, with the class's share of the labelled pixels and its images per
         split.
     """
     config = diagnosis.config
-    rows = [_Row(label, _samples(diagnosis, label)) for label in range(len(config.classes))]
+    end = min(first + ROWS, len(config.classes))
+    rows = [_Row(label, _samples(diagnosis, label)) for label in range(first, end)]
     height, width = _TILE
     size = (
         _GAP + _TEXT + SAMPLES * (width + _GAP),
@@ -65,7 +68,8 @@ def sample_sheet(diagnosis: Diagnosis) -> Image.Image:
     )
     sheet = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(sheet)
-    title = f"{config.name}: {len(rows)} classes, " + ", ".join(
+    part = f" ({first} to {end - 1} on this sheet)" if len(rows) < len(config.classes) else ""
+    title = f"{config.name}: {len(config.classes)} classes{part}, " + ", ".join(
         f"{split} {counted(balance.masks, 'mask')}" for split, balance in diagnosis.balances.items()
     )
     draw.text((_GAP, 12), title, fill=INK, font=ImageFont.load_default(22))
@@ -90,21 +94,27 @@ def sample_sheet(diagnosis: Diagnosis) -> Image.Image:
     return sheet
 
 
-def save_sheet(diagnosis: Diagnosis, path: Path) -> None:
-    """Draw `sample_sheet` into a file.
+def save_sheet(diagnosis: Diagnosis, path: Path) -> list[Path]:
+    """Draw `sample_sheet` into a file; more than `ROWS` classes into further ones, `PATH_2.png`.
+
+    Returns:
+        The files.
 
     Raises:
-        DataError: The file cannot be written, or its name is that of no picture.
+        DataError: A file cannot be written, or its name is that of no picture.
     """
-    sheet = sample_sheet(diagnosis)
+    firsts = range(0, len(diagnosis.config.classes), ROWS)
+    paths = [path, *(path.with_stem(f"{path.stem}_{n}") for n in range(2, len(firsts) + 1))]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        sheet.save(path)
+        for first, file in zip(firsts, paths, strict=True):
+            sample_sheet(diagnosis, first).save(file)
     except (OSError, ValueError) as error:
         raise DataError(
             f"{path}: the sheet cannot be written ({error}); give --sheet a file name that ends in "
             ".png, in a folder that may be written"
         ) from error
+    return paths
 
 
 def _samples(diagnosis: Diagnosis, label: int) -> tuple[tuple[str, PairFacts], ...]:
@@ -177,9 +187,7 @@ def _tile(diagnosis: Diagnosis, pair: PairFacts, label: int) -> Image.Image:
     height, width = _TILE
     picture = Image.fromarray(part).resize((width, height), Image.Resampling.LANCZOS)
     stencil = Image.fromarray(shown).resize((width, height), Image.Resampling.NEAREST)
-    return Image.fromarray(
-        _marked(np.asarray(picture), np.asarray(stencil), diagnosis.config.classes[label].colour)
-    )
+    return Image.fromarray(_marked(np.asarray(picture), np.asarray(stencil)))
 
 
 def _window(inside: Bool[np.ndarray, "height width"]) -> tuple[int, int, int, int]:
@@ -212,17 +220,21 @@ def _window(inside: Bool[np.ndarray, "height width"]) -> tuple[int, int, int, in
 def _marked(
     image: UInt8[np.ndarray, "height width 3"],
     inside: Bool[np.ndarray, "height width"],
-    colour: Colour,
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """The class tinted and outlined, the rest faded to grey."""
+    """The class in its own colours, outlined white within and black around, the rest faded.
+
+    In the class's colour an outline would vanish where that is grey as the picture.
+    """
     pixels = image.astype(np.float32)
     grey = pixels.mean(axis=2, keepdims=True)
     faded = 255 - _FADED * (255 - grey)
-    tinted = pixels + _TINT * (np.array(colour, np.float32) - pixels)
-    result = np.where(inside[..., None], tinted, faded)
+    result = np.where(inside[..., None], pixels, faded)
     edge = np.zeros_like(inside)
-    edge[1:] |= inside[1:] != inside[:-1]
-    edge[:, 1:] |= inside[:, 1:] != inside[:, :-1]
-    edge[:-1] |= edge[1:]
-    result[edge] = colour
+    across, along = inside[1:] != inside[:-1], inside[:, 1:] != inside[:, :-1]
+    edge[1:] |= across
+    edge[:-1] |= across
+    edge[:, 1:] |= along
+    edge[:, :-1] |= along
+    result[edge & inside] = PAPER
+    result[edge & ~inside] = INK
     return result.round().clip(0, 255).astype(np.uint8)
