@@ -30,7 +30,7 @@ def run_quickstart(output: Path, device: str | None, console: Console) -> float:
     """
     with as_file(files("eseg") / "quickstart.yaml") as path:
         config = load_config(path)
-    result = train(config, output, device=device, resume=True, console=console)
+    result = train(config, output, device=device, resume=output.exists(), console=console)
 
     scenes = open_split(config.data, config.data.val_split)
     folder = output / "scenes"

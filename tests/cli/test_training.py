@@ -57,26 +57,30 @@ LOST, LOST_PEER = LostProcessError("another one has ended"), LostPeerError("anot
 
 
 @pytest.mark.parametrize(
-    ("local_rank", "error", "waits"),
+    ("local_rank", "world", "error", "waits"),
     [
-        (None, OWN, []),
-        ("0", OWN, []),
-        ("1", OWN, [1]),
-        ("7", OWN, [1]),
-        ("0", LOST, [3]),
-        ("1", LOST, [3]),
-        ("0", LOST_PEER, [3]),
+        (None, None, OWN, []),
+        ("0", "8", OWN, []),
+        ("1", "8", OWN, [1]),
+        ("7", "16", OWN, [1]),
+        ("0", "8", LOST, [3]),
+        ("1", "8", LOST, [3]),
+        ("0", "8", LOST_PEER, [3]),
+        ("0", "16", LOST, []),
     ],
 )
 def test_the_process_that_knows_the_cause_speaks_first(
-    eseg_train, monkeypatch, local_rank, error, waits
+    eseg_train, monkeypatch, local_rank, world, error, waits
 ):
-    """The others wait; torchrun ends them when the first has failed."""
+    """The others wait; torchrun ends them when the first has failed. Eight are on a machine."""
     slept, handlers = [], []
     monkeypatch.setattr(screen.time, "sleep", slept.append)
+    monkeypatch.setattr(screen.os, "_exit", sys.exit)  # of several machines
     monkeypatch.delenv("LOCAL_RANK", raising=False)
     if local_rank is not None:
         monkeypatch.setenv("LOCAL_RANK", local_rank)
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
+        monkeypatch.setenv("WORLD_SIZE", world)
 
     def fail():
         handlers.append(signal.getsignal(signal.SIGTERM))

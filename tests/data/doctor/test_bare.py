@@ -115,3 +115,19 @@ def test_classes_rare_in_a_small_val_of_our_own_are_no_finding(yard, draw):
         yard.put(f"new/masks/{index}.png", mask)
     kinds = [found.kind for found in examine_folder(yard.root / "new").findings]
     assert "rare class" not in kinds
+
+
+@pytest.mark.parametrize(("listed", "expected"), [(10, (7, 3)), (9, (8, 2))])
+def test_lists_as_voc_has_them_divide_if_they_name_all(yard, draw, listed, expected):
+    for index in range(10):
+        yard.put(f"new/JPEGImages/{index}.png", draw.image(index))
+        yard.put(f"new/SegmentationClass/{index}.png", draw.mask(index))
+    lists = yard.root / "new/ImageSets/Segmentation"
+    lists.mkdir(parents=True)
+    (lists / "val.txt").write_text("0\n1\n2\n")
+    (lists / "train.txt").write_text("".join(f"{index}\n" for index in range(3, listed)))
+    diagnosis = examine_folder(yard.root / "new")
+    splits = diagnosis.readings.splits
+    assert (len(splits["train"]), len(splits["val"])) == expected
+    kinds = [found.kind for found in diagnosis.findings]
+    assert kinds == (["divided here"] if listed < 10 else [])

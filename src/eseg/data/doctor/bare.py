@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 
 from eseg.data.dataset import DataError
@@ -25,7 +26,8 @@ def examine_folder(
     """Find out what a folder holds, propose classes, and examine it like a described data set.
 
     Without a split `val` the pictures of `train`, or all, are divided by their contents: one in
-    five becomes `val`, the same ones every time, and equal pictures go the same way.
+    five becomes `val`, the same ones every time, and equal pictures go the same way. Lists as VOC
+    has them, ImageSets/Segmentation/train.txt and val.txt, are kept to if they name every pair.
 
     Args:
         folder: The data set.
@@ -40,6 +42,8 @@ def examine_folder(
     named = {split or "train": list(pairs) for split, pairs in layout.splits.items()}
     if None in layout.splits and "train" in layout.splits:
         named["train"] = sorted(layout.splits[None] + layout.splits["train"])
+    if set(named) == {"train"}:
+        named = _listed(folder, named["train"]) or named
     readings = read(named, "either", track=track, workers=workers)
     findings = _without_partner(layout)
     drawn = ()
@@ -98,6 +102,21 @@ def _missing_splits(folder: Path, readings: Readings) -> list[Finding]:
             "train and val; add pairs, in folders of these names",
         )
     ]
+
+
+def _listed(
+    folder: Path, pairs: Sequence[tuple[Path, Path]]
+) -> dict[str, list[tuple[Path, Path]]] | None:
+    """The division that the lists of a folder laid out as VOC's make, if they name every pair."""
+    for lists in sorted(folder.rglob("ImageSets/Segmentation")):
+        splits = {}
+        for split in ("train", "val", "test"):
+            path = lists / f"{split}.txt"
+            names = set(path.read_text(encoding="utf-8").split()) if path.is_file() else set()
+            splits[split] = [pair for pair in pairs if pair[0].stem in names]
+        if splits["train"] and splits["val"] and {*pairs} == {*chain(*splits.values())}:
+            return {split: of_split for split, of_split in splits.items() if of_split}
+    return None
 
 
 def _read_again(readings: Readings, mask_values: MaskValues) -> Readings:

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from eseg.data.dataset import DataError
+from eseg.data.doctor.findings import counted
 from eseg.data.reading import read_image
 
 Role = Literal["image", "mask", "painted", "other"]
@@ -107,17 +108,18 @@ def find_layout(folder: Path) -> Layout:
     chosen = {file.path for file in masks}
     images = [file for file in candidates if file.path not in chosen]
     if not masks or not images:
-        found, missing = ("pictures", "masks") if not masks else ("masks", "images")
+        found, missing = ("picture", "masks") if not masks else ("mask", "images")
         raise DataError(
-            f"{folder}: {len(files)} {found} but no {missing}{_unread(not_read)}; call the folders "
-            "images and masks, end the masks' names in _mask, or describe the data set in a YAML "
-            "(docs/data.md)"
+            f"{folder}: {counted(len(files), found)} but no {missing}{_unread(not_read)}; call the "
+            "folders images and masks, end the masks' names in _mask, or describe the data set in "
+            "a YAML (docs/data.md)"
         )
     pairs = _best_pairs(images, masks)
     if not pairs:
         _refuse_several(folder, images, masks)
         raise DataError(
-            f"{folder}: {len(images)} images and {len(masks)} masks, but no two have the same name "
+            f"{folder}: {counted(len(images), 'image')} and {counted(len(masks), 'mask')}, but no "
+            "two have the same name "
             f"(such as {images[0].path.name} and {masks[0].path.name}); name each mask like its "
             "image, or describe the data set in a YAML (docs/data.md)"
         )
