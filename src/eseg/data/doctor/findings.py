@@ -12,32 +12,8 @@ Severity = Literal["error", "warning", "note"]
 """Error: training refuses it, learns wrong labels from it, or reports a false figure. Warning: it
 runs, and the result is worse than it looks. Note: good to know."""
 
-Kind = (
-    Fault
-    | Literal[
-        "unusable split",
-        "missing split",
-        "palette for ids",
-        "duplicate across splits",
-        "near-duplicate across splits",
-        "mask without image",
-        "image without mask",
-        "all ignored",
-        "empty class",
-        "rare class",
-        "two masks for one picture",
-        "EXIF orientation",
-        "odd size",
-        "duplicate in a split",
-        "divided here",
-        "split not there",
-        "unsupported format",
-    ]
-)
-
-SEVERITIES: tuple[Severity, ...] = get_args(Severity)
-
-_WARNINGS = (
+_Error = Literal["unusable split", "missing split", "palette for ids", "duplicate across splits"]
+_Warning = Literal[
     "near-duplicate across splits",
     "mask without image",
     "image without mask",
@@ -47,8 +23,13 @@ _WARNINGS = (
     "two masks for one picture",
     "EXIF orientation",
     "odd size",
-)
-_NOTES = ("duplicate in a split", "divided here", "split not there", "unsupported format")
+]
+_Note = Literal["duplicate in a split", "divided here", "split not there", "unsupported format"]
+
+Kind = Fault | _Error | _Warning | _Note
+"""What there is to find; faults are what training refuses, and errors too."""
+
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
 
 @dataclass(frozen=True)
@@ -71,9 +52,9 @@ class Finding:
     @property
     def severity(self) -> Severity:
         """How bad it is; every kind has one severity."""
-        if self.kind in _WARNINGS:
+        if self.kind in get_args(_Warning):
             return "warning"
-        return "note" if self.kind in _NOTES else "error"
+        return "note" if self.kind in get_args(_Note) else "error"
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
