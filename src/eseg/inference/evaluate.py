@@ -133,7 +133,7 @@ def evaluate_checkpoint(
         scales=scales,
         flip=flip,
         resize=checkpoint.resize,
-        visit=visit,
+        visit=visit if visitors else None,  # without: no copies from the device
     )
     return scores(matrix.matrix, absent_counts=absent_counts(dataset))
 
