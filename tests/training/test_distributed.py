@@ -5,6 +5,8 @@ import os
 import socket
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from types import SimpleNamespace
 
@@ -23,6 +25,7 @@ from eseg.training import distributed
 from eseg.training.distributed import (
     Processes,
     average_statistics,
+    fresh_store,
     is_same_everywhere,
     join_processes,
     local_statistics,
@@ -96,7 +99,7 @@ def one_node(folder):
     with start(folder, "one", "--standalone", "--nproc-per-node=2") as process:
         printed, complaints = process.communicate(timeout=200)
     assert process.returncode == 0, complaints[-3000:]
-    return SimpleNamespace(path=folder / "one", printed=printed)
+    return SimpleNamespace(path=folder / "one", printed=printed, complaints=complaints)
 
 
 def test_two_processes_train_one_network(one_node):
@@ -104,6 +107,7 @@ def test_two_processes_train_one_network(one_node):
     assert one_node.printed.count("trained in") == 1
     ranks = [json.loads((one_node.path.parent / f"one{rank}.json").read_text()) for rank in (0, 1)]
     assert ranks[0] == ranks[1], "weights, average and statistics are the same in both"
+    assert "Warning" not in one_node.complaints
     steps = [r["step"] for r in read_log(one_node.path / "log.jsonl") if "loss" in r]
     assert steps == [5, 10, 12]
 
@@ -157,9 +161,10 @@ def test_alone_nothing_changes(toy_config, monkeypatch):
 
 @pytest.mark.parametrize("error", [None, ValueError])
 def test_the_group_ends_with_the_run(monkeypatch, error):
-    ended = []
+    ended, store = [], dist.HashStore()
     monkeypatch.setenv("RANK", "1")
-    monkeypatch.setattr(dist, "init_process_group", lambda backend, timeout: ended.append(backend))
+    monkeypatch.setattr(distributed, "rendezvous", lambda *_, **__: iter([(store, 0, 1)]))
+    monkeypatch.setattr(dist, "init_process_group", lambda backend, **_: ended.append(backend))
     monkeypatch.setattr(dist, "get_rank", lambda: 1)
     monkeypatch.setattr(dist, "get_world_size", lambda: 3)
     monkeypatch.setattr(dist, "destroy_process_group", lambda: ended.append("end"))
@@ -177,6 +182,39 @@ def test_the_group_ends_with_the_run(monkeypatch, error):
     else:
         run()
     assert ended == ["gloo", "end"]
+
+
+def test_a_new_start_sees_nothing_of_the_processes_before_it():
+    """As after a restart by torchrun, which keeps the store; each start has its own latecomer."""
+    shared, world = dist.HashStore(), 3
+
+    def arrive(rank, late):
+        if rank == late:
+            time.sleep(0.2)
+        store = fresh_store(shared, rank, world)
+        addresses = [f"address/{other}" for other in range(world)]
+        is_new = not store.check(addresses[rank : rank + 1])
+        store.set(addresses[rank], f"{rank} when {late} is late")
+        return is_new, [store.get(address).decode() for address in addresses]
+
+    with ThreadPoolExecutor(world) as pool:
+        for late in range(world):
+            seen = list(pool.map(arrive, range(world), [late] * world))
+            all_new = [f"{rank} when {late} is late" for rank in range(world)]
+            assert seen == [(True, all_new)] * world
+
+
+def test_a_process_that_died_in_the_middle_of_a_start_is_forgotten():
+    shared = dist.HashStore()
+    shared.set("eseg/arrived/1", "dead")
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(fresh_store, shared, 0, 2)
+        assert shared.get("eseg/start_of/dead"), "the first process may take it for the second"
+        time.sleep(0.2)
+        assert not first.done()
+        second = pool.submit(fresh_store, shared, 1, 2)
+        first.result(10).set("key", "value")
+        assert second.result(10).get("key") == b"value"
 
 
 def test_a_device_that_processes_cannot_share_is_refused(monkeypatch):
@@ -255,7 +293,8 @@ def test_on_gpus_batch_norms_are_synchronised_and_nothing_else_changes(monkeypat
     gpu = torch.device("cuda", 1)
     shared = share_network(model, Processes(0, 2, gpu))
     # Sent with the last part of a batch, they would replace what the other processes have seen.
-    kept = {"broadcast_buffers": False}
+    kept = distributed._OWN_BUFFERS
+    assert list(kept.values()) == [False]
     assert wrapped == [{"device_ids": None} | kept, {"device_ids": [gpu]} | kept]
     synchronised = [part for part in shared.modules() if isinstance(part, nn.SyncBatchNorm)]
     assert len(synchronised) == len(plain) > 10

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -94,26 +93,12 @@ def _fail(message: str, code: int, *, second_hand: bool = False) -> NoReturn:
         code: The exit code.
         second_hand: Whether the error is another process's, which prints it better itself.
     """
-    is_one_machine = os.environ.get("WORLD_SIZE") == os.environ.get("LOCAL_WORLD_SIZE")
-    if second_hand and not is_one_machine:
-        _leave_at_once(message, code)
     if second_hand:
         time.sleep(_SECOND_HAND)
     elif os.environ.get("LOCAL_RANK", "0") != "0":
         time.sleep(_REPEATED)
     complain(message)
     raise typer.Exit(code) from None
-
-
-def _leave_at_once(message: str, code: int) -> NoReturn:
-    """Print an error and end without Python's tidying up, which takes a second or more.
-
-    Of several machines none may linger: where a torchrun met the next attempt of the others while
-    its own process was still ending, it has been seen to start one that did not find the others.
-    """
-    complain(message)
-    sys.stdout.flush()
-    os._exit(code)
 
 
 def complain(message: str) -> None:

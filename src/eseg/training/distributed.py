@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import uuid4
 
 import torch
 import torch.distributed as dist
 from jaxtyping import Float
 from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
@@ -22,6 +26,14 @@ PATIENCE = timedelta(minutes=5)
 """How long a process waits for the others in one exchange. Dead ones are noticed at once; this is
 for those that hang, or whose machine is gone. The first alone writes the checkpoints, so it has to
 be longer than that takes."""
+
+_IS_RENAMED = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
+_OWN_BUFFERS = {"forward_sync_buffers" if _IS_RENAMED else "broadcast_buffers": False}
+"""Buffers are the same everywhere after each step; to send the first process's in between would
+lose what the others' batch norms have seen. PyTorch 2.14 warns of the setting's old name."""
+
+_ROUND = 0.05
+"""Seconds between two looks of the first process at who has arrived."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +85,46 @@ def join_processes(device: torch.device) -> Iterator[Processes]:
         torch.cuda.set_device(device)
     elif device.type != "cpu":
         raise DeviceError(f"several processes cannot share {device}; add --device cpu")
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    store, rank, world = next(iter(rendezvous("env://", timeout=PATIENCE)))
+    dist.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo",
+        store=fresh_store(store, rank, world),
+        rank=rank,
+        world_size=world,
+        timeout=PATIENCE,
+    )
     try:
         yield Processes(dist.get_rank(), dist.get_world_size(), device)
     finally:
         dist.destroy_process_group()
+
+
+def fresh_store(store: dist.Store, rank: int, world: int) -> dist.Store:
+    """The part of a store that no earlier start of these processes has written to.
+
+    When torchrun starts the processes anew it may give them the store they had before, and there
+    the addresses of the dead ones still stand: who reads them before they are replaced waits in
+    vain. So the first process makes up a name for this start and tells it to each that is here.
+
+    Args:
+        store: What all processes share; it may hold keys of processes that are no more.
+        rank: This process's number, in [0, world).
+        world: How many there are; each must call it.
+    """
+    if rank > 0:
+        me = uuid4().hex
+        store.set(f"eseg/arrived/{rank}", me)
+        name = store.get(f"eseg/start_of/{me}").decode()
+        store.add(f"{name}/told", 1)
+        return dist.PrefixStore(name, store)
+    name = f"eseg/start/{uuid4().hex}"
+    while store.add(f"{name}/told", 0) < world - 1:
+        for other in range(1, world):
+            # Of a process that has not arrived yet this is the one before it: hence the rounds.
+            arrived = store.get(f"eseg/arrived/{other}").decode()
+            store.set(f"eseg/start_of/{arrived}", name)
+        time.sleep(_ROUND)
+    return dist.PrefixStore(name, store)
 
 
 def share_network(model: nn.Module, processes: Processes) -> nn.Module:
@@ -92,9 +139,7 @@ def share_network(model: nn.Module, processes: Processes) -> nn.Module:
     if processes.device.type == "cuda":
         model = convert_sync_batchnorm(model)
     devices = [processes.device] if processes.device.type == "cuda" else None
-    # Buffers are the same everywhere after each step; to send the first process's in between would
-    # lose what the others' batch norms have seen.
-    return DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
+    return DistributedDataParallel(model, device_ids=devices, **_OWN_BUFFERS)
 
 
 def mean_over_processes(
