@@ -52,6 +52,30 @@ def draw(index: int) -> tuple[np.ndarray, np.ndarray]:
     return image.clip(0, 255).astype(np.uint8), labels
 
 
+@pytest.fixture
+def picture():
+    """Makes an image of noise, and labels in [0, 3) with two rows that have none."""
+
+    def make(height=24, width=40):
+        generator = np.random.default_rng(height)
+        image = generator.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        mask = generator.integers(0, 3, (height, width), dtype=np.uint8)
+        mask[:2] = 255
+        return image, mask
+
+    return make
+
+
+@pytest.fixture
+def holds():
+    """Tells whether some pixel of an image has a colour."""
+
+    def look(image, colour):
+        return (np.asarray(image) == colour).all(axis=-1).any()
+
+    return look
+
+
 @pytest.fixture(scope="session")
 def toy_dataset(tmp_path_factory) -> Path:
     """The YAML of a data set with 8 images to train and 5 to evaluate on."""

@@ -13,20 +13,8 @@ CLASSES = ClassTable(
 )
 
 
-def picture(height=24, width=40):
-    generator = np.random.default_rng(height)
-    image = generator.integers(0, 256, (height, width, 3), dtype=np.uint8)
-    mask = generator.integers(0, 3, (height, width), dtype=np.uint8)
-    mask[:2] = 255
-    return image, mask
-
-
-def holds(picture, colour):
-    return (np.asarray(picture) == colour).all(axis=-1).any()
-
-
 @pytest.mark.parametrize("truths", [(True, True), (True, False), (False, False)])
-def test_sheet_shows_each_row(truths):
+def test_sheet_shows_each_row(truths, holds):
     rows = []
     for row, has_truth in enumerate(truths):
         image = np.full((24, 40, 3), 10 + row, dtype=np.uint8)
@@ -43,7 +31,7 @@ def test_sheet_shows_each_row(truths):
     assert not holds(sheet, CLASSES.colours[2])
 
 
-def test_sheet_fits_pictures_of_any_shape():
+def test_sheet_fits_pictures_of_any_shape(picture):
     rows = [
         (image, mask, mask) for image, mask in (picture(1, 300), picture(90, 30), picture(1, 1))
     ]
@@ -52,7 +40,7 @@ def test_sheet_fits_pictures_of_any_shape():
     assert sheet.height < 6 * 64 + 100
 
 
-def test_sheet_wants_one_caption_per_row():
+def test_sheet_wants_one_caption_per_row(picture):
     image, mask = picture()
     with pytest.raises(ValueError, match="2 captions for 1 rows"):
         picture_sheet([(image, None, mask)], CLASSES, captions=["one", "two"])

@@ -10,19 +10,7 @@ NAMES = ("road", "car", "a class with a rather long name")
 PALETTE = ((128, 64, 128), (0, 0, 142), (250, 170, 30))
 
 
-def picture(height=24, width=40):
-    generator = np.random.default_rng(height)
-    image = generator.integers(0, 256, (height, width, 3), dtype=np.uint8)
-    mask = generator.integers(0, 3, (height, width), dtype=np.uint8)
-    mask[:2] = 255
-    return image, mask
-
-
-def holds(picture, colour):
-    return (np.asarray(picture) == colour).all(axis=-1).any()
-
-
-def test_colours_are_those_of_the_table():
+def test_colours_are_those_of_the_table(picture):
     _, mask = picture()
     colours = colourise(mask, PALETTE)
     for index, colour in enumerate(PALETTE):
@@ -30,7 +18,7 @@ def test_colours_are_those_of_the_table():
     assert not colours[mask == 255].any()
 
 
-def test_a_palette_picture_keeps_ids_and_shows_colours(tmp_path):
+def test_a_palette_picture_keeps_ids_and_shows_colours(tmp_path, picture):
     _, mask = picture()
     palette_image(mask, PALETTE).save(tmp_path / "mask.png")
     with Image.open(tmp_path / "mask.png") as stored:
@@ -40,7 +28,7 @@ def test_a_palette_picture_keeps_ids_and_shows_colours(tmp_path):
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 0.5, 1.0])
-def test_overlay_blends_labelled_pixels_only(alpha):
+def test_overlay_blends_labelled_pixels_only(alpha, picture):
     image, mask = picture()
     result = overlay(image, mask, PALETTE, alpha)
     labelled = mask != 255
@@ -51,7 +39,7 @@ def test_overlay_blends_labelled_pixels_only(alpha):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (24, 40), (50, 2000)])
-def test_legend_leaves_the_image_and_names_every_class(size):
+def test_legend_leaves_the_image_and_names_every_class(size, picture, holds):
     image, _ = picture(*size)
     result = with_legend(image, NAMES, PALETTE)
     height, width = size
@@ -59,14 +47,14 @@ def test_legend_leaves_the_image_and_names_every_class(size):
     assert all(holds(result[height:], colour) for colour in PALETTE)
 
 
-def test_legend_of_what_is_present():
+def test_legend_of_what_is_present(picture, holds):
     image, mask = picture()
     mask[mask == 1] = 255
     legend = with_legend(image, NAMES, PALETTE, np.unique(mask))[image.shape[0] :]
     assert [holds(legend, colour) for colour in PALETTE] == [True, False, True]
 
 
-def test_legend_wraps_where_the_image_is_narrow_and_keeps_its_letters():
+def test_legend_wraps_where_the_image_is_narrow_and_keeps_its_letters(picture):
     def ink(result):
         return (result[24:] < 60).all(axis=-1).sum()
 
