@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from eseg.config import RunConfig, parse_config
-from eseg.data.loaders import TrainBatch
+from eseg.data.samples import TrainBatch
 from eseg.deploy.environment import describe_environment
 from eseg.models import create_model
 from eseg.training.distributed import join_processes, share_network

@@ -25,7 +25,8 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from eseg.config import STREETS, RunConfig, open_split, parse_config
-from eseg.data.loaders import TrainBatch, automatic_workers, make_train_loader
+from eseg.data.loaders import automatic_workers, make_train_loader
+from eseg.data.samples import TrainBatch
 from eseg.deploy.environment import describe_environment
 from eseg.devices import autocast_dtype, choose_device
 from eseg.models import create_model

@@ -8,18 +8,17 @@ import pytest
 import torch
 from PIL import Image
 
-from eseg.data import loaders, sampling
+from eseg.data import loaders
 from eseg.data.dataset import ClassTable, DataError, Sample
 from eseg.data.folder import ClassConfig, Folder, FolderConfig
 from eseg.data.listing import SplitConfig
 from eseg.data.loaders import (
     LoaderConfig,
-    PseudoLabelled,
-    TrainDataset,
     automatic_workers,
     make_eval_loader,
     make_train_loader,
 )
+from eseg.data.samples import PseudoLabelled
 from eseg.data.transforms import AugmentConfig
 
 IN_PROCESS = LoaderConfig(workers=0)
@@ -95,33 +94,6 @@ def test_workers_do_not_change_the_batches(folder):
     expected = batches(8, folder)
     assert_equal_batches(batches(8, folder, config=TWO_WORKERS), expected)
     assert not torch.equal(batches(1, folder, seed=2)[0].image, expected[0].image)
-
-
-def test_a_crop_depends_on_seed_epoch_and_index_alone(folder):
-    dataset = TrainDataset(folder, CROP, seed=9)
-    first = dataset[3, 4]
-    dataset[0, 0]
-    again = dataset[3, 4]
-    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-    for other in (dataset[4, 4], TrainDataset(folder, CROP, seed=10)[3, 4]):
-        assert not torch.equal(first[0], other[0])
-
-
-def test_the_streams_of_orders_and_crops_are_apart(monkeypatch):
-    seeds = []
-
-    def record(entropy):
-        seeds.append(np.random.SeedSequence(entropy).generate_state(4).tobytes())
-        return generator(entropy)
-
-    generator = np.random.default_rng
-    monkeypatch.setattr(np.random, "default_rng", record)
-    sampling._epoch_order.cache_clear()
-    for epoch, source in itertools.product(range(4), range(2)):
-        sampling._epoch_order(5, 2, epoch, source)
-        for index in range(5):
-            TrainDataset(Flat(5), CROP, 2, source)[epoch, index]
-    assert len(seeds) == len(set(seeds)) == 2 * (4 + 20)
 
 
 @pytest.mark.parametrize("config", [IN_PROCESS, TWO_WORKERS])

@@ -6,7 +6,7 @@ from itertools import cycle
 import pytest
 import torch
 
-from eseg.data.loaders import TrainBatch
+from eseg.data.samples import TrainBatch
 from eseg.models import create_model
 from eseg.training import step as step_module
 from eseg.training.distributed import Processes

@@ -13,8 +13,8 @@ from eseg.config.schema import STREETS, DataConfig
 from eseg.data.dataset import ClassTable, DataError, SegmentationDataset
 from eseg.data.folder import Folder, FolderConfig
 from eseg.data.listing import SplitConfig
-from eseg.data.loaders import PseudoLabelled
 from eseg.data.official import OFFICIAL, expect_split
+from eseg.data.samples import PseudoLabelled
 from eseg.data.streets import CLASSES, Streets
 
 BUILT_IN = (STREETS, *OFFICIAL)

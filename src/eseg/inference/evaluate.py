@@ -13,7 +13,8 @@ from eseg.checkpoint import Checkpoint
 from eseg.config import DataConfig, Precision, open_split
 from eseg.data.dataset import ClassTable, DataError
 from eseg.data.folder import absent_counts
-from eseg.data.loaders import EvalImage, make_eval_loader
+from eseg.data.loaders import make_eval_loader
+from eseg.data.samples import EvalImage
 from eseg.data.transforms import ResizeConfig, to_float
 from eseg.devices import autocast_dtype
 from eseg.inference.labelling import check_scales, label_images

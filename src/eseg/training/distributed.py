@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import torch
@@ -28,7 +29,9 @@ for those that hang, or whose machine is gone. The first alone writes the checkp
 be longer than that takes."""
 
 _IS_RENAMED = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
-_OWN_BUFFERS = {"forward_sync_buffers" if _IS_RENAMED else "broadcast_buffers": False}
+_OWN_BUFFERS: dict[str, Any] = {
+    "forward_sync_buffers" if _IS_RENAMED else "broadcast_buffers": False
+}
 """Buffers are the same everywhere after each step; to send the first process's in between would
 lose what the others' batch norms have seen. PyTorch 2.14 warns of the setting's old name."""
 

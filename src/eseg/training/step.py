@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from eseg.config import RunConfig
-from eseg.data.loaders import TrainBatch
+from eseg.data.samples import TrainBatch
 from eseg.data.transforms import to_float
 from eseg.losses import upsampled_ohem_cross_entropy
 from eseg.training.distributed import (

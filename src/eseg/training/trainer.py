@@ -16,7 +16,8 @@ from eseg.checkpoint import Checkpoint, CheckpointError
 from eseg.config import RunConfig, open_pseudo_labelled, open_split
 from eseg.data.dataset import ClassTable, DataError, SegmentationDataset
 from eseg.data.folder import absent_counts
-from eseg.data.loaders import PseudoLabelled, make_eval_loader, make_train_loader
+from eseg.data.loaders import make_eval_loader, make_train_loader
+from eseg.data.samples import PseudoLabelled
 from eseg.devices import autocast_dtype, choose_device
 from eseg.inference.evaluate import evaluate
 from eseg.metrics import Scores, scores
