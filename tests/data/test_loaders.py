@@ -1,6 +1,10 @@
 """Crops and shards that depend on nothing they should not; errors that come through whole."""
 
 import itertools
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -193,6 +197,50 @@ def test_a_broken_pseudo_label_is_a_clear_error_too(tmp_path, folder):
         batches(1, folder, batch_size=3, pseudo=pseudo)
     with pytest.raises(DataError, match="training split is empty"):
         batches(1, folder, batch_size=2, pseudo=PseudoLabelled(Flat(0), 0.5))
+
+
+TRAINER = """
+import multiprocessing, os, signal
+import numpy as np
+from eseg.data.dataset import Sample
+from eseg.data.loaders import LoaderConfig, make_eval_loader
+
+class Telling:
+    def __len__(self):
+        return 9
+
+    def __getitem__(self, index):
+        ignores = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+        mask = np.zeros((1, 1), np.uint8)
+        return Sample(np.zeros((1, 1, 3), np.uint8), mask, f"{os.getpid()} {ignores}")
+
+if __name__ == "__main__":
+    items = iter(make_eval_loader(Telling(), config=LoaderConfig(workers=1, prefetch=1)))
+    print(next(items).name, signal.getsignal(signal.SIGINT) == signal.SIG_IGN, flush=True)
+    input()
+"""
+
+
+def test_a_worker_ignores_ctrl_c_and_ends_with_a_killed_trainer(tmp_path):
+    (tmp_path / "trainer.py").write_text(TRAINER)
+    command = [sys.executable, str(tmp_path / "trainer.py")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as trainer:
+        process, *ignores = trainer.stdout.readline().decode().split()
+        assert is_running(int(process))
+        assert ignores == ["True", "False"], "the worker, not the trainer"
+        trainer.kill()
+    deadline = time.monotonic() + 20
+    while is_running(int(process)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_running(int(process))
+
+
+def is_running(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_empty_splits_and_bad_settings():

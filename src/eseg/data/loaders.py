@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from typing import Any, Generic, TypeVar
 
@@ -177,6 +181,7 @@ def _torch_options(config: LoaderConfig) -> dict[str, Any]:
     }
     if workers > 0:
         options |= {"prefetch_factor": config.prefetch, "multiprocessing_context": _context()}
+        options["worker_init_fn"] = _end_with_trainer
     return options
 
 
@@ -190,7 +195,32 @@ def _context() -> BaseContext:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
+    with _ignored_interrupts():
+        forkserver.ensure_running()
     return context
+
+
+@contextmanager
+def _ignored_interrupts() -> Iterator[None]:
+    """Let processes that start in here ignore Ctrl-C: who started them ends them."""
+    if threading.current_thread() is not threading.main_thread():  # only that one may set it
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _end_with_trainer(_worker: int) -> None:
+    """In a worker: end when the process that uses its samples has been killed.
+
+    PyTorch's own watch is kept on the server process, which lives as long as its workers do.
+    """
+    trainer = multiprocessing.parent_process()
+    if trainer is not None:
+        threading.Thread(target=lambda: (trainer.join(), os._exit(1)), daemon=True).start()
 
 
 def _collate(samples: list[tuple[Tensor, Tensor] | DataError]) -> TrainBatch | DataError:
