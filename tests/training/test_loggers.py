@@ -1,12 +1,15 @@
 """The log of a run that is broken off and resumed."""
 
+import errno
 import json
 import os
+import threading
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer import record_writer
 
 from eseg.training.loggers import RunLog, read_log
 
@@ -93,6 +96,38 @@ def test_a_full_disk_is_an_error_once(tmp_path):
     with pytest.raises(OSError, match="No space left"):
         log.write({"step": 2, "loss": 1.0})
     log.close()  # has nothing left to write
+
+
+def test_events_that_the_disk_refuses_are_an_error_of_the_log_alone(tmp_path, monkeypatch, capfd):
+    """TensorBoard writes them in a thread of its own, whose traceback nobody should see."""
+    hook = threading.excepthook
+    log = RunLog(tmp_path)
+    log.write({"step": 1, "loss": 1.0})
+    log.flush()
+
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(record_writer.RecordWriter, "write", refuse)
+        log.write({"step": 2, "loss": 1.0})
+        with pytest.raises(OSError, match="No space left"):
+            log.flush()
+    with pytest.raises(OSError, match="No space left"):
+        log.close()
+    assert capfd.readouterr() == ("", "")
+    assert threading.excepthook is hook
+
+
+def test_other_threads_still_show_their_errors(tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(threading, "excepthook", shown.append)
+    log = RunLog(tmp_path)
+    thread = threading.Thread(target=lambda: 1 / 0)
+    thread.start()
+    thread.join()
+    log.close()
+    assert [failure.exc_type for failure in shown] == [ZeroDivisionError]
 
 
 def test_no_log_is_an_empty_one(tmp_path):

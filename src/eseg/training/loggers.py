@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ class RunLog:
             temporary.write_text("".join(map(_line, self.history)), encoding="utf-8")
         # Unbuffered: a line that the disk refused must not come again when the file is closed.
         self._file = self.path.open("ab", buffering=0)
+        self._hook = threading.excepthook
+        threading.excepthook = self._leave_to_caller
         self._events = SummaryWriter(folder / "tensorboard", purge_step=last_step + 1)
 
     def write(self, record: dict[str, Any]) -> None:
@@ -52,7 +55,16 @@ class RunLog:
     def close(self) -> None:
         """Write out what is left and close the files."""
         self._file.close()
-        self._events.close()
+        try:
+            self._events.close()
+        finally:
+            threading.excepthook = self._hook
+
+    def _leave_to_caller(self, failure: threading.ExceptHookArgs) -> None:
+        """Print no traceback of TensorBoard's thread: its error comes out of the next call here."""
+        is_event_writer = type(failure.thread).__module__.startswith("tensorboard.")
+        if not (is_event_writer and isinstance(failure.exc_value, OSError)):
+            self._hook(failure)
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
