@@ -8,6 +8,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -32,6 +33,7 @@ from eseg.training.distributed import (
     mean_over_processes,
     share_network,
 )
+from eseg.training.failures import LostProcessError, clear_failures
 from eseg.training.loggers import read_log
 
 CPU = torch.device("cpu")
@@ -215,6 +217,14 @@ def test_a_process_that_died_in_the_middle_of_a_start_is_forgotten():
         second = pool.submit(fresh_store, shared, 1, 2)
         first.result(10).set("key", "value")
         assert second.result(10).get("key") == b"value"
+
+
+def test_who_does_not_come_to_a_start_is_not_waited_for_for_ever():
+    shared = dist.HashStore()
+    for other in (1, 2):
+        shared.set(f"eseg/arrived/{other}", "dead")
+    with pytest.raises(LostProcessError, match="of 3 processes 1 came within 0"), clear_failures():
+        fresh_store(shared, 0, 3, timedelta(seconds=0.1))
 
 
 def test_a_device_that_processes_cannot_share_is_refused(monkeypatch):

@@ -17,6 +17,7 @@ import torch.distributed as dist
 from jaxtyping import Float
 from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
@@ -102,7 +103,7 @@ def join_processes(device: torch.device) -> Iterator[Processes]:
         dist.destroy_process_group()
 
 
-def fresh_store(store: dist.Store, rank: int, world: int) -> dist.Store:
+def fresh_store(store: Store, rank: int, world: int, patience: timedelta = PATIENCE) -> Store:
     """The part of a store that no earlier start of these processes has written to.
 
     When torchrun starts the processes anew it may give them the store they had before, and there
@@ -113,21 +114,32 @@ def fresh_store(store: dist.Store, rank: int, world: int) -> dist.Store:
         store: What all processes share; it may hold keys of processes that are no more.
         rank: This process's number, in [0, world).
         world: How many there are; each must call it.
+        patience: How long the first process waits for the others; they wait as long as the store
+            lets them.
+
+    Raises:
+        DistStoreError: Some process did not come.
     """
     if rank > 0:
         me = uuid4().hex
         store.set(f"eseg/arrived/{rank}", me)
         name = store.get(f"eseg/start_of/{me}").decode()
         store.add(f"{name}/told", 1)
-        return dist.PrefixStore(name, store)
+        return PrefixStore(name, store)
     name = f"eseg/start/{uuid4().hex}"
+    deadline = time.monotonic() + patience.total_seconds()
     while store.add(f"{name}/told", 0) < world - 1:
         for other in range(1, world):
             # Of a process that has not arrived yet this is the one before it: hence the rounds.
             arrived = store.get(f"eseg/arrived/{other}").decode()
             store.set(f"eseg/start_of/{arrived}", name)
+        if time.monotonic() > deadline:
+            raise dist.DistStoreError(
+                f"of {world} processes {store.add(f'{name}/told', 0) + 1} came within "
+                f"{patience.total_seconds():.0f} seconds"
+            )
         time.sleep(_ROUND)
-    return dist.PrefixStore(name, store)
+    return PrefixStore(name, store)
 
 
 def share_network(model: nn.Module, processes: Processes) -> nn.Module:
