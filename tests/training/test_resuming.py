@@ -1,5 +1,6 @@
 """Resumed equals uninterrupted, wherever a run is broken off; and what resuming refuses."""
 
+import errno
 import os
 import shutil
 from dataclasses import replace
@@ -100,7 +101,7 @@ def test_a_run_broken_off_again_and_again_equals_an_unbroken_one(
     train(config, "pieces", resume=True)
     same_runs(tmp_path / "whole", tmp_path / "pieces")
     hidden = [file.name for file in (tmp_path / "pieces").iterdir() if file.name.startswith(".")]
-    assert not hidden, "what was half written is removed"
+    assert hidden == [run_folder.LOCK], "what was half written is removed"
     events = EventAccumulator(str(tmp_path / "pieces/tensorboard")).Reload()
     for key in ("loss", "miou"):
         logged = [r for r in read_log(tmp_path / "whole/log.jsonl") if key in r]
@@ -137,7 +138,9 @@ def test_lost_best_weights_of_a_finished_run_are_those_of_its_last_step(
     config = toy_config({"train.steps": 2})
     first = train(config)
     (tmp_path / "run/best.pt").unlink()
+    log = read_log(tmp_path / "run/log.jsonl")
     again = train(config, resume=True)
+    assert read_log(tmp_path / "run/log.jsonl") == log
     assert "of the last step's weights if no step is left" in " ".join(
         capsys.readouterr().out.split()
     )
@@ -331,6 +334,27 @@ def test_a_log_that_cannot_be_written_names_the_folder(broken_off, tmp_path, mon
     with pytest.raises(CheckpointError, match=rf"{folder}: cannot be written .*No space left"):
         target.log(5, loss=1.0)
     target.close()
+
+
+def test_a_folder_has_one_writer_at_a_time(train, toy_config, tmp_path, monkeypatch):
+    config = toy_config({"train.steps": 2})
+    with (
+        run_folder.sole_writer(tmp_path / "run", active=True),
+        run_folder.sole_writer(tmp_path / "run", active=False),
+        pytest.raises(CheckpointError, match=rf"{tmp_path}/run: another process is writing"),
+    ):
+        train(config)
+    assert train(config).checkpoint.is_file()
+
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(run_folder.FileLock, "acquire", refuse)
+    number = errno.ENOLCK  # as a network file system does
+    train(config, resume=True)
+    number = errno.EROFS
+    with pytest.raises(CheckpointError, match=r"run: cannot be written .*Read-only"):
+        train(config, resume=True)
 
 
 def test_what_is_gone_on_from_is_said(broken_off, tmp_path):

@@ -25,7 +25,7 @@ from eseg.training.step import TrainingError
 
 def test_a_run_leaves_everything_about_itself(toy_run):
     assert {path.name for path in toy_run.folder.iterdir()} == {
-        "config.yaml", "log.jsonl", "best.pt", "last.pt", "previous.pt",
+        ".lock", "config.yaml", "log.jsonl", "best.pt", "last.pt", "previous.pt",
         "curve.png", "sheet.png", "scores.json", "tensorboard",
     }  # fmt: skip
     assert load_config(toy_run.folder / "config.yaml") == toy_run.config

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from rich.console import Console
 
 from eseg.atomic import remove_unfinished, replacing
@@ -24,13 +26,62 @@ LAST = "last.pt"
 PREVIOUS = "previous.pt"
 """What was `LAST` before, should that be damaged."""
 BEST = "best.pt"
+LOCK = ".lock"
+"""Held by the process that writes; the file itself stays."""
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""What network file systems without locks answer."""
+
+
+@contextmanager
+def sole_writer(path: Path, *, active: bool) -> Iterator[None]:
+    """Keep every other run out of a folder until the block ends, or the process does.
+
+    Where the file system knows no locks nothing is done.
+
+    Args:
+        path: The folder; it is made if need be.
+        active: Whether this process will write; others pass.
+
+    Raises:
+        CheckpointError: A run is being written there, or the folder cannot be written.
+    """
+    if not active:
+        yield
+        return
+    lock = FileLock(path / LOCK, timeout=0)
+    with _writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise CheckpointError(
+                f"{path}: another process is writing a run there (`fuser {path / LOCK}` tells its "
+                "number); wait for it, end it, or choose another --output"
+            ) from None
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: cannot be written ({error}); make room or choose another --output"
+        ) from error
 
 
 class RunFolder:
     """Writes config, log, checkpoints and the report of a run; of several processes one does.
 
     Args:
-        path: The folder; it is made if need be.
+        path: The folder.
         config: The run.
         classes: Its classes.
         step: Steps done before, in a resumed run; None in a new one.
@@ -49,8 +100,7 @@ class RunFolder:
         self._log: RunLog | None = None
         if not active:
             return
-        with self._writing():
-            path.mkdir(parents=True, exist_ok=True)
+        with _writing(self.path):
             for name in (CONFIG, LAST, BEST):
                 remove_unfinished(path / name)
             with replacing(path / CONFIG) as temporary:
@@ -60,7 +110,7 @@ class RunFolder:
     def log(self, step: int, **figures: Any) -> None:
         """Add figures of a step to the log."""
         if self._log is not None:
-            with self._writing():
+            with _writing(self.path):
                 self._log.write({"step": step, **figures})
 
     def keep(self, state: TrainingState, scores: Scores) -> None:
@@ -69,17 +119,21 @@ class RunFolder:
         Killed between this and `save`, a run has a `best.pt` that its `last.pt` does not know;
         resumed, it comes to the same evaluation again and writes the same file.
         """
+        self.keep_best(state, scores)
+        self.log(state.step, miou=scores.miou, pixel_accuracy=scores.pixel_accuracy)
+
+    def keep_best(self, state: TrainingState, scores: Scores) -> None:
+        """Write `best.pt` if an evaluation is the best so far."""
         if state.best is None or scores.miou > state.best["miou"]:
             state.best = scores.to_dict()
             if self._log is not None:
                 best = state.to_checkpoint(self.config, self.classes, scores=state.best)
                 save_checkpoint(best, self.path / BEST)
-        self.log(state.step, miou=scores.miou, pixel_accuracy=scores.pixel_accuracy)
 
     def save(self, state: TrainingState) -> None:
         """Write `last.pt`, from which the run can go on, and keep the one before it."""
         if self._log is not None:
-            with self._writing():
+            with _writing(self.path):
                 self._log.flush()
             checkpoint = state.to_checkpoint(self.config, self.classes)
             save_checkpoint(checkpoint, self.path / LAST, previous=self.path / PREVIOUS)
@@ -88,20 +142,11 @@ class RunFolder:
         """Write scores, curve and pictures of the best weights and print their table."""
         if self._log is not None:
             best = load_checkpoint(self.path / BEST)
-            with self._writing():
+            with _writing(self.path):
                 write_report(self.path, best, self._log.history, val_set, device, console)
 
     def close(self) -> None:
         """Close the log's files."""
         if self._log is not None:
-            with self._writing():
+            with _writing(self.path):
                 self._log.close()
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise CheckpointError(
-                f"{self.path}: cannot be written ({error}); make room or choose another --output"
-            ) from error

@@ -6,7 +6,7 @@ import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from rich.console import Console
@@ -32,7 +32,7 @@ from eseg.training.failures import clear_failures
 from eseg.training.initial_weights import InitialWeights, load_initial_weights
 from eseg.training.progress import Meter, TrainProgress, peak_memory_mib
 from eseg.training.resuming import find_resumable, require_unused
-from eseg.training.run_folder import BEST, RunFolder
+from eseg.training.run_folder import BEST, RunFolder, sole_writer
 from eseg.training.state import TrainingState
 from eseg.training.step import Stepper, images_per_part
 
@@ -88,19 +88,37 @@ def train(
     with clear_failures(), join_processes(choose_device(device)) as processes:
         console = console or Console()
         console.quiet = console.quiet or not processes.is_main
-        return _train(config, Path(output), processes, resume, console)
+        part = images_per_part(config, processes.world)
+        data = _open(config)
+        with sole_writer(Path(output), active=processes.is_main):
+            return _train(config, data, part, Path(output), processes, resume, console)
+
+
+class _Data(NamedTuple):
+    train: SegmentationDataset
+    val: SegmentationDataset
+    pseudo: PseudoLabelled | None
+
+
+def _open(config: RunConfig) -> _Data:
+    train_set = open_split(config.data, config.data.train_split)
+    val_set = open_split(config.data, config.data.val_split)
+    return _Data(train_set, val_set, open_pseudo_labelled(config.data, val_set.classes))
 
 
 def _train(
-    config: RunConfig, output: Path, processes: Processes, resume: bool, console: Console
+    config: RunConfig,
+    data: _Data,
+    part: int,
+    output: Path,
+    processes: Processes,
+    resume: bool,
+    console: Console,
 ) -> TrainResult:
+    """Train in a folder that nobody else writes, on `part` images of this process at a time."""
     started = time.perf_counter()
     device = processes.device
-    part = images_per_part(config, processes.world)
-    train_set = open_split(config.data, config.data.train_split)
-    val_set = open_split(config.data, config.data.val_split)
-    classes = val_set.classes
-    pseudo = open_pseudo_labelled(config.data, classes)
+    classes = data.val.classes
     previous = _find_start(config, output, classes, processes, resume, console)
     state, dtype, initial = _make_state(config, classes, previous, device)
     if initial is not None:
@@ -108,11 +126,11 @@ def _train(
     stepper = Stepper(state, share_network(state.network, processes), config, processes, dtype)
     batches = iter(
         make_train_loader(
-            train_set,
+            data.train,
             config.augment,
             batch_size=part,
             seed=config.seed,
-            pseudo=pseudo,
+            pseudo=data.pseudo,
             resize=config.data.resize,
             rank=processes.rank,
             world=processes.world,
@@ -123,7 +141,7 @@ def _train(
 
     resumed_at = None if previous is None else previous.step
     folder = RunFolder(output, config, classes, step=resumed_at, active=processes.is_main)
-    headline = _headline(config, train_set, pseudo, val_set, processes, dtype)
+    headline = _headline(config, data, processes, dtype)
     console.print(Text(headline), soft_wrap=True)
     meter = Meter()
     schedule = config.train
@@ -151,18 +169,18 @@ def _train(
             with meter.paused():
                 evaluates = state.step % schedule.eval_every == 0 or is_last
                 if evaluates:
-                    last = _evaluate(state, val_set, config, processes, dtype)
+                    last = _evaluate(state, data.val, config, processes, dtype)
                     folder.keep(state, last)
                     progress.evaluated(state, loss, last)
                 if evaluates or state.step % schedule.checkpoint_every == 0:
                     folder.save(state)
         if state.best is None:  # no step is left, but the best weights are gone
-            last = _evaluate(state, val_set, config, processes, dtype)
-            folder.keep(state, last)
+            last = _evaluate(state, data.val, config, processes, dtype)
+            folder.keep_best(state, last)
             folder.save(state)
         del batches  # ends the worker processes
         progress.stop()
-        folder.report(val_set, str(device), console)
+        folder.report(data.val, str(device), console)
 
     result = TrainResult(
         checkpoint=output / BEST,
@@ -173,9 +191,11 @@ def _train(
     )
     ending = (
         f"trained in {result.seconds / 60:.1f} min ({result.images_per_second:.1f} images/s), "
-        f"peak memory {peak_memory_mib(device):.0f} MiB, best weights {result.checkpoint}"
+        f"peak memory {peak_memory_mib(device):.0f} MiB"
     )
-    console.print(Text(ending), soft_wrap=True)
+    if resumed_at == schedule.steps:
+        ending = f"nothing left to train: all {schedule.steps} steps were done before"
+    console.print(Text(f"{ending}, best weights {result.checkpoint}"), soft_wrap=True)
     return result
 
 
@@ -253,21 +273,17 @@ def _evaluate(
 
 
 def _headline(
-    config: RunConfig,
-    train_set: SegmentationDataset,
-    pseudo: PseudoLabelled | None,
-    val_set: SegmentationDataset,
-    processes: Processes,
-    dtype: torch.dtype | None,
+    config: RunConfig, data: _Data, processes: Processes, dtype: torch.dtype | None
 ) -> str:
     arithmetic = "fp32" if dtype is None else str(dtype).removeprefix("torch.")
     height, width = config.augment.crop
-    images = f"{len(train_set)} train"
-    if pseudo is not None:
-        images += f", {len(pseudo.dataset)} pseudo-labelled ({pseudo.fraction:.0%} of every batch)"
+    images = f"{len(data.train)} train"
+    if data.pseudo is not None:
+        images += f", {len(data.pseudo.dataset)} pseudo-labelled "
+        images += f"({data.pseudo.fraction:.0%} of every batch)"
     return (
         f"{config.model.backbone} + {config.model.decoder}, {config.model.num_classes} classes, "
-        f"{images} and {len(val_set)} val images; {config.train.steps} steps of "
+        f"{images} and {len(data.val)} val images; {config.train.steps} steps of "
         f"{config.train.batch_size} crops of {height}x{width} on {processes.world} x "
         f"{processes.device.type} in {arithmetic}"
     )
