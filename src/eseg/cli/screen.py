@@ -16,14 +16,19 @@ from rich.text import Text
 
 console = Console()
 
-_REPEATED, _SECOND_HAND = 1, 3
+_REPEATED, _SECOND_HAND = 3, 6
 """Seconds until an error is printed that the first process on a machine may have too, and one that
 only says that another process failed: meanwhile torchrun ends those who have nothing new to say."""
+_GO_ON = "The same command (eseg train: with --resume) goes on"
 
 
 @contextmanager
-def clear_errors() -> Iterator[None]:
-    """Print what a person can mend as one line and exit with 2; let everything else be a bug."""
+def clear_errors(*, resumable: bool = False) -> Iterator[None]:
+    """Print what a person can mend as one line and exit with 2; let everything else be a bug.
+
+    Args:
+        resumable: Whether interrupted work goes on where it was.
+    """
     import torch
 
     from eseg.checkpoint import CheckpointError
@@ -57,7 +62,9 @@ def clear_errors() -> Iterator[None]:
             2,
         )
     except KeyboardInterrupt:
-        _fail("interrupted", 130)
+        if os.environ.get("LOCAL_RANK", "0") != "0":  # the first process says so
+            raise typer.Exit(130) from None
+        _fail(f"interrupted. {_GO_ON}" if resumable else "interrupted", 130)
 
 
 @contextmanager
@@ -77,8 +84,7 @@ def ended_by_sigterm() -> Iterator[None]:
         if error.code == 128 + signal.SIGTERM:
             complain(
                 "ended from outside (SIGTERM): by torchrun where another process of the run has "
-                "ended, which its summary names; by a scheduler when the time is up. The same "
-                "command (eseg train: with --resume) goes on"
+                f"ended, which its summary names; by a scheduler when the time is up. {_GO_ON}"
             )
         raise
     finally:

@@ -50,7 +50,7 @@ def train(
     By default that is runs/NAME, NAME being the config's. Several processes:
     [bold]torchrun --nproc-per-node 4 -m eseg train CONFIG[/bold].
     """
-    with ended_by_sigterm(), clear_errors():
+    with ended_by_sigterm(), clear_errors(resumable=True):
         from eseg.config import load_config
         from eseg.training.trainer import train as run
 
