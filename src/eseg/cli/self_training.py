@@ -54,7 +54,7 @@ def pseudo_label(
     it was broken off. Several processes: [bold]torchrun --nproc-per-node 4 -m eseg pseudo-label
     ...[/bold]. An image that cannot be read is reported and skipped; the exit code is then 1.
     """
-    with ended_by_sigterm(), clear_errors():
+    with ended_by_sigterm(), clear_errors(resumable=True):
         from eseg.checkpoint import load_checkpoint
         from eseg.devices import choose_device
         from eseg.inference import pseudo_label as labelling
@@ -124,7 +124,7 @@ def self_train(
     runs/NAME, NAME being the config's. Several processes: [bold]torchrun --nproc-per-node 4 -m eseg
     self-train ...[/bold].
     """
-    with ended_by_sigterm(), clear_errors():
+    with ended_by_sigterm(), clear_errors(resumable=True):
         from eseg.config import load_config
         from eseg.training.self_training import SelfTraining
         from eseg.training.self_training import self_train as run
