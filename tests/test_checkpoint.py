@@ -158,6 +158,14 @@ def test_a_missing_file(tmp_path):
         load_checkpoint(tmp_path / "none.pt")
 
 
+def test_a_folder_in_place_of_a_file(tmp_path):
+    with pytest.raises(CheckpointError, match=r"is a folder; a checkpoint is the best\.pt of a"):
+        load_checkpoint(tmp_path)
+    (tmp_path / "best.pt").touch()
+    with pytest.raises(CheckpointError, match=rf"is a folder; take {tmp_path}/best.pt"):
+        load_checkpoint(tmp_path)
+
+
 def test_files_that_are_none(tmp_path):
     path = tmp_path / "x.pt"
     contents = [b"", b"\x00", b"hello\n", b"weights: yes\n" * 50, b"PK\x03\x04", b"\x89PNG\r\n"]

@@ -36,6 +36,13 @@ def test_help_teaches_every_verb():
     assert "quickstart" in call().output
 
 
+def test_help_fills_the_screen_whatever_the_docstring_does(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
+    lines = call("pseudo-label", "--help").output.splitlines()
+    (about,) = (line for line in lines if "Averages over scales" in line)
+    assert about.rstrip().endswith("the exit code is then 1.")
+
+
 def test_help_needs_no_torch():
     code = "import sys, eseg.cli; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

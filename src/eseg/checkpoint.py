@@ -143,6 +143,10 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         CheckpointError: The file is missing, damaged, of another origin or of a newer version.
     """
     path = Path(path)
+    if path.is_dir():
+        best = path / "best.pt"
+        remedy = f"take {best}" if best.is_file() else "a checkpoint is the best.pt of a run's"
+        raise CheckpointError(f"{path} is a folder; {remedy}")
     if not path.is_file():
         raise CheckpointError(
             f"{path}: no such file; a checkpoint is the best.pt of a run's folder"

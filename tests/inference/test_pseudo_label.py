@@ -301,7 +301,7 @@ def test_what_cannot_be_meant_is_refused(teacher, images, tmp_path):
     for config, message in (
         (PseudoLabelConfig(class_thresholds={"bal": 0.5}), "no such class; did you mean 'ball'"),
         (PseudoLabelConfig(class_thresholds={"ball": 1.0}), r"'ball': lies in \[0, 1\), not 1"),
-        (PseudoLabelConfig(threshold=-0.1), r"lies in \[0, 1\), not -0\.1"),
+        (PseudoLabelConfig(threshold=-0.1), r"the threshold lies in \[0, 1\), not -0\.1"),
     ):
         with pytest.raises(DataError, match=message):
             pseudo_label(teacher, images, tmp_path / "out", config, device=CPU)
@@ -309,12 +309,18 @@ def test_what_cannot_be_meant_is_refused(teacher, images, tmp_path):
         pseudo_label(teacher, images, tmp_path / "out", PseudoLabelConfig(scales=()), device=CPU)
     with pytest.raises(DataError, match="no such folder"):
         pseudo_label(teacher, tmp_path / "nowhere", tmp_path / "out", device=CPU)
+    with pytest.raises(DataError, match=r"lies in the output folder .* choose another --output"):
+        pseudo_label(teacher, images, images, device=CPU)
     for name in ("x.png", "x.jpg"):
         Image.new("RGB", (8, 8)).save(tmp_path / name)
     with pytest.raises(DataError, match="would write the same file"):
         pseudo_label(teacher, tmp_path, tmp_path / "out", device=CPU)
     assert not (tmp_path / "out").exists()
     (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="file is a file; name the folder"):
+        pseudo_label(teacher, tmp_path / "file", tmp_path / "out", device=CPU)
+    with pytest.raises(DataError, match="file is a file; choose another --output"):
+        pseudo_label(teacher, images, tmp_path / "file", SMALL, device=CPU)
     with pytest.raises(DataError, match="cannot be written"):
         pseudo_label(teacher, images, tmp_path / "file" / "out", SMALL, device=CPU)
 

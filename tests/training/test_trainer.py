@@ -144,6 +144,8 @@ def test_a_refused_run_leaves_nothing_behind(toy_config, tmp_path):
 
 def test_an_output_that_cannot_be_a_folder_is_named(toy_config, tmp_path):
     (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match="file is a file; choose another --output"):
+        trainer.train(toy_config(), tmp_path / "file", device="cpu")
     with pytest.raises(CheckpointError, match=r"file/run: cannot be written"):
         trainer.train(toy_config(), tmp_path / "file" / "run", device="cpu")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 
 import typer
@@ -27,6 +28,10 @@ for group in (
     verify.app,
     benchmark.app,
 ):
+    for command in group.registered_commands:
+        # Typer would break lines in --help where the docstring does, whatever the screen's width.
+        paragraphs = inspect.getdoc(command.callback) or ""
+        command.help = "\n\n".join(" ".join(p.split()) for p in paragraphs.split("\n\n"))
     app.add_typer(group)
 
 

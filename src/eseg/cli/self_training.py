@@ -20,7 +20,8 @@ TeacherFlip = Annotated[
     bool, typer.Option("--flip/--no-flip", help="Average with the mirror images too.")
 ]
 Threshold = Annotated[
-    float, typer.Option(help="Pixels with this probability or less get no label.", min=0, max=1)
+    float,
+    typer.Option(help="Pixels with this probability, in [0, 1), or less get no label."),
 ]
 ClassThreshold = Annotated[
     list[str] | None,
@@ -159,11 +160,15 @@ def _label_config(
     for text in class_thresholds or ():
         name, _, number = text.rpartition("=")
         try:
-            by_class[name] = float(number)
+            value = float(number) if name else None
         except ValueError:
+            value = None
+        if value is None:
+            raise ConfigError(f"--class-threshold {text!r} is not CLASS=NUMBER, such as person=0.7")
+        if by_class.setdefault(name, value) != value:
             raise ConfigError(
-                f"--class-threshold {text!r} is not CLASS=NUMBER, such as person=0.7"
-            ) from None
+                f"--class-threshold gives {name!r} both {by_class[name]:g} and {number}"
+            )
     return PseudoLabelConfig(
         scales=tuple(scales) if scales else PseudoLabelConfig.scales,
         flip=flip,

@@ -35,12 +35,17 @@ def list_images(sources: Iterable[Path], output: Path) -> list[tuple[Path, Path]
     lies in the output folder are passed over.
 
     Raises:
-        DataError: A source does not exist, a folder has no image in it, or two images would write
-            the same file.
+        DataError: A source does not exist, a folder lies in the output folder or has no image in
+            it, or two images would write the same file.
     """
     images: list[tuple[Path, Path]] = []
     for source in sources:
         if source.is_dir():
+            if source.resolve().is_relative_to(output.resolve()):
+                raise DataError(
+                    f"{source} lies in the output folder {output}, and what is written there is "
+                    "passed over; choose another --output"
+                )
             found = sorted(p for p in source.rglob("*") if _is_image(p, source, output))
             if not found:
                 raise DataError(

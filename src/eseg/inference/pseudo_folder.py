@@ -88,6 +88,8 @@ class PseudoFolder:
                 something else; or a name cannot stand in a list.
         """
         self.require_listable(names)
+        if self.path.is_file():
+            raise DataError(f"{self.path} is a file; choose another --output")
         expected = {self.label(name) for name in names}
         with self.writing():
             if not self.is_begun(settings):

@@ -34,6 +34,7 @@ _PATIENCE = timedelta(days=7)
 """How long a process waits for slower ones; one that dies is noticed at once."""
 _READ_AHEAD = 2
 """Images that are read while the network computes."""
+_NONE_READABLE = "{}: no image can be read; the first: {}"
 
 Value = TypeVar("Value")
 
@@ -68,6 +69,8 @@ class PseudoLabelConfig:
         Raises:
             DataError: A threshold lies outside [0, 1), or is that of a class that there is not.
         """
+        if not 0 <= self.threshold < 1:
+            raise DataError(f"the threshold lies in [0, 1), not {self.threshold:g}")
         for name in self.class_thresholds:
             if name not in classes.names:
                 close = difflib.get_close_matches(name, classes.names, n=1)
@@ -123,9 +126,7 @@ def pseudo_label(
     config = config or PseudoLabelConfig()
     check_scales(config.scales)
     thresholds = config.thresholds(teacher.classes)
-    if not images.is_dir():
-        raise DataError(f"{images}: no such folder; name the one that holds the images")
-    names = [name for _, name in list_images([images], output)]
+    names = list_folder(images, output)
     folder = PseudoFolder(output, images, teacher.classes)
     dtype = autocast_dtype(config.precision, device)
     settings = {
@@ -163,9 +164,7 @@ def pseudo_label(
     skipped = {name: error for errors, _, _ in results for name, error in errors.items()}
     labelled = [name for name in names if name.as_posix() not in skipped]
     if not labelled:
-        raise DataError(
-            f"{images}: no image can be read; the first: {next(iter(skipped.values()))}"
-        )
+        raise DataError(_NONE_READABLE.format(images, next(iter(skipped.values()))))
     report = None
     if peers.rank == 0:
         count, seconds = sum(r[1] for r in results), max(r[2] for r in results)
@@ -175,6 +174,38 @@ def pseudo_label(
     report = peers.gather(report)[0]
     assert report is not None
     return report
+
+
+def list_folder(images: Path, output: Path) -> list[Path]:
+    """The path of every image below a folder, as it stands in the names of its pseudo-labels.
+
+    Raises:
+        DataError: There is no such folder, or as for `list_images`.
+    """
+    if images.is_file():
+        raise DataError(f"{images} is a file; name the folder that holds the images")
+    if not images.is_dir():
+        raise DataError(f"{images}: no such folder; name the one that holds the images")
+    return [name for _, name in list_images([images], output)]
+
+
+def require_readable(images: Path, names: Sequence[Path]) -> None:
+    """Refuse images of which none can be read, before a teacher is trained to label them.
+
+    Args:
+        images: Their folder.
+        names: Their paths below it, at least one.
+
+    Raises:
+        DataError: None can be read; the first one's error is in the message.
+    """
+    errors = []
+    for name in names:
+        image = _read(images / name)
+        if not isinstance(image, DataError):
+            return
+        errors.append(image)
+    raise DataError(_NONE_READABLE.format(images, errors[0]))
 
 
 def keep_confident(

@@ -48,6 +48,8 @@ def sole_writer(path: Path, *, active: bool) -> Iterator[None]:
     if not active:
         yield
         return
+    if path.is_file():
+        raise CheckpointError(f"{path} is a file; choose another --output")
     lock = FileLock(path / LOCK, timeout=0)
     with _writing(path):
         path.mkdir(parents=True, exist_ok=True)

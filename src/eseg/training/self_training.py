@@ -54,8 +54,8 @@ def self_train(
 
     Raises:
         BackboneError: Students are to start from weights of the backbone that cannot be had.
-        CheckpointError: A checkpoint cannot be read or does not fit, or the folder of a run cannot
-            be written.
+        CheckpointError: A checkpoint cannot be read or does not fit, or the folder holds a run of
+            another command or cannot be written.
         ConfigError: Teacher and student are for different classes or are measured on different
             images, there is to be no round, or there is no such start for students.
         DataError: The data or the images are not as described, a threshold cannot be meant, or a
@@ -66,6 +66,7 @@ def self_train(
     with clear_failures(), join_processes(choose_device(device)) as processes:
         console = console or Console()
         console.quiet = console.quiet or not processes.is_main
+        _require_no_run(output)
         require_feasible(plan, output, processes.world)
         stages = _Stages(plan, output, processes, console)
         first = teacher = plan.given_teacher or stages.train_teacher()
@@ -92,8 +93,7 @@ class _Stages:
     def train_teacher(self) -> Path:
         """The first teacher's checkpoint."""
         config = self.plan.teacher_run
-        settings = {"config": _comparable(config), "initial_weights": _initial_weights(config)}
-        return self._train(config, self.output / "round1" / "teacher", settings)
+        return self._train(config, self.output / "round1" / "teacher", _settings(config))
 
     def run_round(self, number: int, teacher: Path) -> Round:
         """Pseudo-labels, and a student that learns from them."""
@@ -111,8 +111,7 @@ class _Stages:
             self._say(f"skipped: {error}")
         self.console.print(labels.table())
         config = self.plan.student_of(teacher, labels.dataset)
-        settings = {"config": _comparable(config), "initial_weights": _initial_weights(config)}
-        settings["pseudo_labels"] = labels.fingerprint
+        settings = _settings(config) | {"pseudo_labels": labels.fingerprint}
         student = self._train(config, folder / "student", settings)
         return Round(labels, Trained.of_run(student))
 
@@ -176,8 +175,8 @@ def _require_no_run(folder: Path) -> None:
         )
 
 
-def _comparable(config: RunConfig) -> dict[str, Any]:
-    """What has a say in the weights of a run, but for the content of its files."""
+def _settings(config: RunConfig) -> dict[str, Any]:
+    """What has a say in the weights of a run: its values, and the checkpoint it starts from."""
     plain = to_plain(config)
     for section, keys in _NO_SAY.items():
         plain[section] = {key: x for key, x in plain[section].items() if key not in keys}
@@ -186,7 +185,7 @@ def _comparable(config: RunConfig) -> dict[str, Any]:
     if config.init.checkpoint is not None:
         del plain["init"]["checkpoint"]  # its content counts: `_initial_weights`
     del plain["loader"]
-    return plain
+    return plain | {"initial_weights": _initial_weights(config)}
 
 
 def _initial_weights(config: RunConfig) -> dict[str, Any] | None:

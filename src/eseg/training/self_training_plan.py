@@ -20,10 +20,9 @@ from eseg.config import (
 )
 from eseg.data.dataset import DataError
 from eseg.data.sampling import split_batch
-from eseg.inference.folder import list_images
 from eseg.inference.labelling import check_scales
 from eseg.inference.pseudo_folder import PseudoFolder
-from eseg.inference.pseudo_label import PseudoLabelConfig
+from eseg.inference.pseudo_label import PseudoLabelConfig, list_folder, require_readable
 from eseg.models import create_model
 from eseg.training.initial_weights import require_same_architecture
 from eseg.training.step import images_per_part
@@ -126,12 +125,11 @@ def require_feasible(plan: SelfTraining, output: Path, world: int) -> None:
     check_scales(plan.labels.scales)
     plan.labels.thresholds(classes)
     split_batch(images_per_part(plan.student, world), plan.pseudo.fraction)
-    if not plan.unlabelled.is_dir():
-        raise DataError(f"{plan.unlabelled}: no such folder; name the one with the images")
-    names = [name for _, name in list_images([plan.unlabelled], output)]
+    names = list_folder(plan.unlabelled, output)
     PseudoFolder(output / "round1" / "pseudo_labels", plan.unlabelled, classes).require_listable(
         names
     )
+    require_readable(plan.unlabelled, names)
     given = None
     if plan.given_teacher is None:
         images_per_part(plan.teacher, world)
