@@ -1,12 +1,67 @@
-"""Files that are whole or not there, whatever happens while they are written."""
+"""Files that are whole or not there, and folders that one process writes at a time."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
+
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None
+
+LOCK = ".lock"
+"""The file in a folder that its writer holds; the file itself stays."""
+
+
+class FolderError(RuntimeError):
+    """A folder cannot be written, or another process writes there; the message names it."""
+
+
+@contextmanager
+def sole_writer(path: Path) -> Iterator[None]:
+    """Keep every other such block away from a folder until this one ends, or its process does.
+
+    Where the file system or the machine has no such locks nothing is done.
+
+    Args:
+        path: The folder; it is made if need be.
+
+    Raises:
+        FolderError: Somebody else is in such a block, or the folder cannot be written.
+    """
+    lock = path / LOCK
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        file = lock.open("ab")
+    except OSError as error:
+        reason = "it is a file" if path.is_file() else error
+        raise FolderError(
+            f"{path}: cannot be written ({reason}); make room or choose another --output"
+        ) from error
+    with file:
+        if not _is_claimed(file):
+            raise FolderError(
+                f"{path}: another process is writing there (`fuser {lock}` tells its number); "
+                "wait for it, end it, or choose another --output"
+            )
+        yield
+
+
+def _is_claimed(file: BinaryIO) -> bool:
+    """Lock an open file, unless somebody else has; True too where there are no locks."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EAGAIN, errno.EACCES)
+    return True
 
 
 @contextmanager

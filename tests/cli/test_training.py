@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from eseg.checkpoint import CheckpointError
 from eseg.cli import app, screen
 from eseg.config import to_plain
-from eseg.inference.pseudo_label import LostPeerError
+from eseg.inference.peers import LostPeerError
 from eseg.training import trainer
 from eseg.training.failures import LostProcessError
 

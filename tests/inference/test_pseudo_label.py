@@ -10,10 +10,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner
 
+from eseg.atomic import LOCK, FolderError, sole_writer
 from eseg.checkpoint import load_checkpoint
 from eseg.cli import app, spell_out_scales
 from eseg.config import load_dataset
@@ -26,6 +28,7 @@ from eseg.inference.pseudo_label import (
     keep_confident,
     pseudo_label,
 )
+from eseg.training import distributed
 
 CPU = torch.device("cpu")
 SMALL = PseudoLabelConfig(scales=(0.5, 1.0), confidence=True)
@@ -284,7 +287,7 @@ def test_labels_of_another_origin_are_left_alone(teacher, images, tmp_path):
     (tmp_path / "labels").mkdir()
     with pytest.raises(DataError, match="is there already, but not from"):
         pseudo_label(teacher, images, tmp_path, SMALL, device=CPU)
-    assert [path.name for path in tmp_path.iterdir()] == ["labels"]
+    assert {path.name for path in tmp_path.iterdir()} == {LOCK, "labels"}
 
 
 def test_a_damaged_mask_is_named(whole, teacher, images, tmp_path):
@@ -309,8 +312,9 @@ def test_what_cannot_be_meant_is_refused(teacher, images, tmp_path):
         pseudo_label(teacher, images, tmp_path / "out", PseudoLabelConfig(scales=()), device=CPU)
     with pytest.raises(DataError, match="no such folder"):
         pseudo_label(teacher, tmp_path / "nowhere", tmp_path / "out", device=CPU)
-    with pytest.raises(DataError, match=r"lies in the output folder .* choose another --output"):
-        pseudo_label(teacher, images, images, device=CPU)
+    for above in (images, images.parent):
+        with pytest.raises(DataError, match=r"must not lie in the output folder .* choose another"):
+            pseudo_label(teacher, images, above, device=CPU)
     for name in ("x.png", "x.jpg"):
         Image.new("RGB", (8, 8)).save(tmp_path / name)
     with pytest.raises(DataError, match="would write the same file"):
@@ -319,13 +323,18 @@ def test_what_cannot_be_meant_is_refused(teacher, images, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="file is a file; name the folder"):
         pseudo_label(teacher, tmp_path / "file", tmp_path / "out", device=CPU)
-    with pytest.raises(DataError, match="file is a file; choose another --output"):
+    with pytest.raises(FolderError, match=r"file: cannot be written \(it is a file\)"):
         pseudo_label(teacher, images, tmp_path / "file", SMALL, device=CPU)
-    with pytest.raises(DataError, match="cannot be written"):
+    with pytest.raises(FolderError, match="cannot be written"):
         pseudo_label(teacher, images, tmp_path / "file" / "out", SMALL, device=CPU)
+    with (
+        sole_writer(tmp_path / "used"),
+        pytest.raises(FolderError, match="used: another process is writing there"),
+    ):
+        pseudo_label(teacher, images, tmp_path / "used", SMALL, device=CPU)
 
 
-def test_a_bad_image_is_skipped_and_told(toy_run, teacher, images, tmp_path):
+def test_a_bad_image_is_skipped_and_told(toy_run, teacher, images, tmp_path, monkeypatch):
     folder = tmp_path / "images"
     for name in ("0.png", "a/b c/2.png"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -341,6 +350,14 @@ def test_a_bad_image_is_skipped_and_told(toy_run, teacher, images, tmp_path):
         assert "2 images" in result.output
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert list(report["skipped"]) == ["a/broken.png"]
+    variables = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "here", "MASTER_PORT": "1"}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    store = dist.HashStore()
+    monkeypatch.setattr(distributed, "rendezvous", lambda *_, **__: iter([(store, 0, 1)]))
+    result = CliRunner().invoke(app, spell_out_scales([str(word) for word in words]))
+    assert result.exit_code == 0, "or torchrun would start it all again"
+    assert "skipped:" in result.output
     dataset = Folder(load_dataset(tmp_path / "out" / "dataset.yaml"), "train")
     assert len(dataset) == report["images"] == 2
 

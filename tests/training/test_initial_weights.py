@@ -149,7 +149,7 @@ def test_a_file_that_would_run_code_is_refused(toy_config, source, tmp_path):
     config = toy_config({"init.checkpoint": str(tmp_path / "hostile.pt")})
     with pytest.raises(CheckpointError, match=r"hostile\.pt: damaged, or not a checkpoint"):
         trainer.train(config, tmp_path / "run", device="cpu")
-    (tmp_path / "run").mkdir()
+    (tmp_path / "run").mkdir(exist_ok=True)
     (tmp_path / "hostile.pt").rename(tmp_path / "run/last.pt")
     with pytest.raises(CheckpointError, match=r"last\.pt: damaged, or not a checkpoint"):
         trainer.train(toy_config(), tmp_path / "run", device="cpu", resume=True)

@@ -1,6 +1,5 @@
 """Resumed equals uninterrupted, wherever a run is broken off; and what resuming refuses."""
 
-import errno
 import os
 import shutil
 from dataclasses import replace
@@ -98,10 +97,12 @@ def test_a_run_broken_off_again_and_again_equals_an_unbroken_one(
                 train(config, "pieces", resume=True)
         last = tmp_path / "pieces" / "last.pt"
         assert (load_checkpoint(last).step if last.exists() else None) == step, (name, number)
+    for name in ("config.yaml", "last.pt", "best.pt", "log.jsonl"):
+        (tmp_path / "pieces" / f".{name}.4711").touch()  # by a process of another number
     train(config, "pieces", resume=True)
     same_runs(tmp_path / "whole", tmp_path / "pieces")
     hidden = [file.name for file in (tmp_path / "pieces").iterdir() if file.name.startswith(".")]
-    assert hidden == [run_folder.LOCK], "what was half written is removed"
+    assert hidden == [atomic.LOCK], "what was half written is removed"
     events = EventAccumulator(str(tmp_path / "pieces/tensorboard")).Reload()
     for key in ("loss", "miou"):
         logged = [r for r in read_log(tmp_path / "whole/log.jsonl") if key in r]
@@ -336,25 +337,14 @@ def test_a_log_that_cannot_be_written_names_the_folder(broken_off, tmp_path, mon
     target.close()
 
 
-def test_a_folder_has_one_writer_at_a_time(train, toy_config, tmp_path, monkeypatch):
+def test_a_run_keeps_others_out_of_its_folder(train, toy_config, tmp_path):
     config = toy_config({"train.steps": 2})
     with (
-        run_folder.sole_writer(tmp_path / "run", active=True),
-        run_folder.sole_writer(tmp_path / "run", active=False),
-        pytest.raises(CheckpointError, match=rf"{tmp_path}/run: another process is writing"),
+        atomic.sole_writer(tmp_path / "run"),
+        pytest.raises(atomic.FolderError, match=rf"{tmp_path}/run: another process is writing"),
     ):
         train(config)
     assert train(config).checkpoint.is_file()
-
-    def refuse(*_, **__):
-        raise OSError(number, os.strerror(number))
-
-    monkeypatch.setattr(run_folder.FileLock, "acquire", refuse)
-    number = errno.ENOLCK  # as a network file system does
-    train(config, resume=True)
-    number = errno.EROFS
-    with pytest.raises(CheckpointError, match=r"run: cannot be written .*Read-only"):
-        train(config, resume=True)
 
 
 def test_what_is_gone_on_from_is_said(broken_off, tmp_path):

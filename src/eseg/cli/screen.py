@@ -31,6 +31,7 @@ def clear_errors(*, resumable: bool = False) -> Iterator[None]:
     """
     import torch
 
+    from eseg.atomic import FolderError
     from eseg.checkpoint import CheckpointError
     from eseg.config import ConfigError
     from eseg.data.dataset import DataError
@@ -38,7 +39,7 @@ def clear_errors(*, resumable: bool = False) -> Iterator[None]:
     from eseg.deploy.processes import ProcessError
     from eseg.deploy.stages import BenchmarkError
     from eseg.devices import DeviceError
-    from eseg.inference.pseudo_label import LostPeerError
+    from eseg.inference.peers import LostPeerError
     from eseg.models import BackboneError
     from eseg.runtime.images import ImageError
     from eseg.runtime.metadata import RuntimeFileError
@@ -48,7 +49,7 @@ def clear_errors(*, resumable: bool = False) -> Iterator[None]:
 
     expected = (CheckpointError, ConfigError, DataError, DeviceError, BackboneError, TrainingError)
     expected += (BenchmarkError, EngineError, ExportError, ImageError, ProcessError)
-    expected += (RuntimeFileError,)
+    expected += (FolderError, RuntimeFileError)
     try:
         yield
     except (LostPeerError, LostProcessError) as error:

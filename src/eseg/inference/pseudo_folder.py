@@ -77,7 +77,7 @@ class PseudoFolder:
     def begin(self, settings: Mapping[str, Any], names: Sequence[Path]) -> None:
         """Note the settings, or make sure that work done before was done with the same.
 
-        Only one process may call this, and no other may write meanwhile.
+        Only one process may call this, within `sole_writer`.
 
         Args:
             settings: What the labels are made with, and where the `images` lie, which may change.
@@ -85,11 +85,8 @@ class PseudoFolder:
 
         Raises:
             DataError: The folder was begun with other settings or for other images, or holds
-                something else; or a name cannot stand in a list.
+                something else.
         """
-        self.require_listable(names)
-        if self.path.is_file():
-            raise DataError(f"{self.path} is a file; choose another --output")
         expected = {self.label(name) for name in names}
         with self.writing():
             if not self.is_begun(settings):

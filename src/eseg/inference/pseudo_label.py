@@ -7,18 +7,18 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from jaxtyping import Float32, UInt8
 from rich.console import Console
 from rich.progress import track
 
+from eseg.atomic import sole_writer
 from eseg.checkpoint import Checkpoint, weights_digest
 from eseg.config import Precision
 from eseg.data.dataset import IGNORE_INDEX, ClassTable, DataError
@@ -27,20 +27,13 @@ from eseg.devices import autocast_dtype
 from eseg.inference.folder import list_images
 from eseg.inference.labelling import check_scales
 from eseg.inference.network import TorchNetwork
+from eseg.inference.peers import Peers
 from eseg.inference.pseudo_folder import PseudoFolder
 from eseg.inference.pseudo_report import PseudoReport, write_report
 
-_PATIENCE = timedelta(days=7)
-"""How long a process waits for slower ones; one that dies is noticed at once."""
 _READ_AHEAD = 2
 """Images that are read while the network computes."""
 _NONE_READABLE = "{}: no image can be read; the first: {}"
-
-Value = TypeVar("Value")
-
-
-class LostPeerError(DataError):
-    """Another process of those that share the images has ended; its own message says why."""
 
 
 @dataclass(frozen=True)
@@ -119,15 +112,17 @@ def pseudo_label(
     Raises:
         DataError: There are no images, none can be read, two would write the same file, or a name
             cannot stand in a list; a threshold cannot be meant; the folder was made with other
-            settings or for other images, or cannot be written.
+            settings or for other images, or the disk is full.
+        FolderError: The folder cannot be written, or another process is labelling there.
         LostPeerError: Another process was lost.
         ValueError: A scale is not above 0.
     """
     config = config or PseudoLabelConfig()
     check_scales(config.scales)
-    thresholds = config.thresholds(teacher.classes)
+    config.thresholds(teacher.classes)
     names = list_folder(images, output)
     folder = PseudoFolder(output, images, teacher.classes)
+    folder.require_listable(names)
     dtype = autocast_dtype(config.precision, device)
     settings = {
         "weights": weights_digest(teacher.weights),
@@ -140,17 +135,32 @@ def pseudo_label(
         "confidence": config.confidence,
         "precision": "fp32" if dtype is None else str(dtype).removeprefix("torch."),
     }
-    peers = _Peers()
+    peers = Peers()
+    with sole_writer(folder.path) if peers.rank == 0 else nullcontext():
+        return _label_all(teacher, folder, names, config, settings, peers, device, console)
+
+
+def _label_all(
+    teacher: Checkpoint,
+    folder: PseudoFolder,
+    names: Sequence[Path],
+    config: PseudoLabelConfig,
+    settings: Mapping[str, Any],
+    peers: Peers,
+    device: torch.device,
+    console: Console | None,
+) -> PseudoReport:
+    """Label what is not labelled yet, in a folder that nobody else writes, and report on all."""
     if peers.rank == 0:
         folder.begin(settings, names)
     peers.gather(None)
     if not folder.is_begun(settings):
-        raise DataError(f"{output}: has to lie where all machines of the run see it")
+        raise DataError(f"{folder.path}: has to lie where all machines of the run see it")
 
     network = TorchNetwork(
         teacher,
         device=device,
-        dtype=dtype,
+        dtype=autocast_dtype(config.precision, device),
         compiled=False,
         scales=config.scales,
         flip=config.flip,
@@ -158,13 +168,14 @@ def pseudo_label(
     )
     todo = [n for n in names[peers.rank :: peers.world] if not folder.label(n).is_file()]
     started = time.perf_counter()
+    thresholds = config.thresholds(teacher.classes)
     errors = _label(todo, network, folder, thresholds, config.confidence, console or Console())
     results = peers.gather((errors, len(todo) - len(errors), time.perf_counter() - started))
 
     skipped = {name: error for errors, _, _ in results for name, error in errors.items()}
     labelled = [name for name in names if name.as_posix() not in skipped]
     if not labelled:
-        raise DataError(_NONE_READABLE.format(images, next(iter(skipped.values()))))
+        raise DataError(_NONE_READABLE.format(folder.images, next(iter(skipped.values()))))
     report = None
     if peers.rank == 0:
         count, seconds = sum(r[1] for r in results), max(r[2] for r in results)
@@ -221,33 +232,6 @@ def keep_confident(
         thresholds: One per class.
     """
     return np.where(confidence > thresholds[labels], labels, np.uint8(IGNORE_INDEX))
-
-
-class _Peers:
-    """The processes that share the images: those of the group that was joined, or this one."""
-
-    def __init__(self) -> None:
-        joined = dist.is_available() and dist.is_initialized()
-        self.rank = dist.get_rank() if joined else 0
-        self.world = dist.get_world_size() if joined else 1
-        # Apart from the group for training, which waits for minutes only.
-        group = dist.new_group(backend="gloo", timeout=_PATIENCE) if joined else None
-        self._group = group if isinstance(group, dist.ProcessGroup) else None
-
-    def gather(self, value: Value) -> list[Value]:
-        """The value of every process, once all have come here."""
-        if self._group is None:
-            return [value]
-        values = [value] * self.world
-        try:
-            dist.all_gather_object(values, value, group=self._group)
-        except RuntimeError as error:
-            reason = str(error).partition("\n")[0]
-            raise LostPeerError(
-                f"another process has ended ({reason}); its own message says why. The same command "
-                "goes on where this one stopped"
-            ) from error
-        return values
 
 
 def _label(

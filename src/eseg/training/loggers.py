@@ -12,6 +12,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from eseg.atomic import replacing
 
+LOG = "log.jsonl"
+
 
 class RunLog:
     """Writes records of logged steps to `log.jsonl` and to TensorBoard event files.
@@ -26,7 +28,7 @@ class RunLog:
     """
 
     def __init__(self, folder: Path, resume_at: int | None = None) -> None:
-        self.path = folder / "log.jsonl"
+        self.path = folder / LOG
         last_step = -1 if resume_at is None else resume_at
         self.history = [r for r in read_log(self.path) if r["step"] <= last_step]
         with replacing(self.path) as temporary:

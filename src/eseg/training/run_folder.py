@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from rich.console import Console
 
 from eseg.atomic import remove_unfinished, replacing
@@ -16,7 +14,7 @@ from eseg.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from eseg.config import RunConfig, save_config
 from eseg.data.dataset import ClassTable, SegmentationDataset
 from eseg.metrics import Scores
-from eseg.training.loggers import RunLog
+from eseg.training.loggers import LOG, RunLog
 from eseg.training.report import write_report
 from eseg.training.state import TrainingState
 
@@ -26,47 +24,6 @@ LAST = "last.pt"
 PREVIOUS = "previous.pt"
 """What was `LAST` before, should that be damaged."""
 BEST = "best.pt"
-LOCK = ".lock"
-"""Held by the process that writes; the file itself stays."""
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
-"""What network file systems without locks answer."""
-
-
-@contextmanager
-def sole_writer(path: Path, *, active: bool) -> Iterator[None]:
-    """Keep every other run out of a folder until the block ends, or the process does.
-
-    Where the file system knows no locks nothing is done.
-
-    Args:
-        path: The folder; it is made if need be.
-        active: Whether this process will write; others pass.
-
-    Raises:
-        CheckpointError: A run is being written there, or the folder cannot be written.
-    """
-    if not active:
-        yield
-        return
-    if path.is_file():
-        raise CheckpointError(f"{path} is a file; choose another --output")
-    lock = FileLock(path / LOCK, timeout=0)
-    with _writing(path):
-        path.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise CheckpointError(
-                f"{path}: another process is writing a run there (`fuser {path / LOCK}` tells its "
-                "number); wait for it, end it, or choose another --output"
-            ) from None
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @contextmanager
@@ -103,7 +60,7 @@ class RunFolder:
         if not active:
             return
         with _writing(self.path):
-            for name in (CONFIG, LAST, BEST):
+            for name in (CONFIG, LAST, BEST, LOG):
                 remove_unfinished(path / name)
             with replacing(path / CONFIG) as temporary:
                 save_config(config, temporary)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 from rich.text import Text
 
+from eseg.atomic import sole_writer
 from eseg.checkpoint import Checkpoint, CheckpointError
 from eseg.config import RunConfig, open_pseudo_labelled, open_split
 from eseg.data.dataset import ClassTable, DataError, SegmentationDataset
@@ -32,7 +33,7 @@ from eseg.training.failures import clear_failures
 from eseg.training.initial_weights import InitialWeights, load_initial_weights
 from eseg.training.progress import Meter, TrainProgress, peak_memory_mib
 from eseg.training.resuming import find_resumable, require_unused
-from eseg.training.run_folder import BEST, RunFolder, sole_writer
+from eseg.training.run_folder import BEST, RunFolder
 from eseg.training.state import TrainingState
 from eseg.training.step import Stepper, images_per_part
 
@@ -80,8 +81,9 @@ def train(
     Raises:
         DataError: The data set is not as described, or the validation split has no labels.
         DeviceError: The device is not there.
-        CheckpointError: The folder cannot be written, holds a run already, or cannot be resumed;
-            or the checkpoint to start from does not fit.
+        CheckpointError: The folder holds a run already, or cannot be resumed; the checkpoint to
+            start from does not fit; or the disk is full.
+        FolderError: The folder cannot be written, or another run is writing there.
         TrainingError: The loss became NaN or infinite, the batch cannot be shared out, or another
             process of the run was lost.
     """
@@ -90,7 +92,7 @@ def train(
         console.quiet = console.quiet or not processes.is_main
         part = images_per_part(config, processes.world)
         data = _open(config)
-        with sole_writer(Path(output), active=processes.is_main):
+        with sole_writer(Path(output)) if processes.is_main else nullcontext():
             return _train(config, data, part, Path(output), processes, resume, console)
 
 
@@ -120,7 +122,9 @@ def _train(
     device = processes.device
     classes = data.val.classes
     previous = _find_start(config, output, classes, processes, resume, console)
+    resumed_at = None if previous is None else previous.step
     state, dtype, initial = _make_state(config, classes, previous, device)
+    del previous  # three times the network, which would be held to the end
     if initial is not None:
         console.print(Text(str(initial)), soft_wrap=True)
     stepper = Stepper(state, share_network(state.network, processes), config, processes, dtype)
@@ -139,7 +143,6 @@ def _train(
         )
     )
 
-    resumed_at = None if previous is None else previous.step
     folder = RunFolder(output, config, classes, step=resumed_at, active=processes.is_main)
     headline = _headline(config, data, processes, dtype)
     console.print(Text(headline), soft_wrap=True)
@@ -149,7 +152,7 @@ def _train(
     with closing(folder), TrainProgress(schedule.steps, state.step, device, console) as progress:
         if initial is not None:
             folder.log(0, init=initial.to_dict())
-        if previous is None:
+        if resumed_at is None:
             folder.save(state)  # shows at once whether there is room for checkpoints
         while state.step < schedule.steps:
             loss, lr = stepper.step(batches)
