@@ -164,7 +164,9 @@ def test_alone_nothing_changes(toy_config, monkeypatch):
 @pytest.mark.parametrize("error", [None, ValueError])
 def test_the_group_ends_with_the_run(monkeypatch, error):
     ended, store = [], dist.HashStore()
-    monkeypatch.setenv("RANK", "1")
+    for name, value in (("RANK", "1"), ("WORLD_SIZE", "3"), ("MASTER_ADDR", "x")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MASTER_PORT", "1")
     monkeypatch.setattr(distributed, "rendezvous", lambda *_, **__: iter([(store, 0, 1)]))
     monkeypatch.setattr(dist, "init_process_group", lambda backend, **_: ended.append(backend))
     monkeypatch.setattr(dist, "get_rank", lambda: 1)
@@ -234,6 +236,47 @@ def test_a_device_that_processes_cannot_share_is_refused(monkeypatch):
         join_processes(torch.device("mps")),
     ):
         pass
+
+
+@pytest.mark.parametrize(("device", "also"), [("cpu", ""), ("cuda", ", LOCAL_RANK")])
+def test_half_of_the_variables_of_several_processes_is_refused(monkeypatch, device, also):
+    for name in ("WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    message = f"RANK is set, but not MASTER_ADDR, MASTER_PORT{also}: .* torchrun"
+    with pytest.raises(DeviceError, match=message), join_processes(torch.device(device)):
+        pass
+
+
+WITHOUT_DISTRIBUTED = """
+import sys
+
+class Builds:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch.distributed":
+            for part in ("_c10d_init", "_rpc_init", "_dist_autograd_init"):
+                vars(sys.modules["torch._C"]).pop(part, None)
+
+sys.meta_path.insert(0, Builds())
+import torch
+from eseg.training.failures import clear_failures
+from eseg.training.trainer import train
+
+assert not torch.distributed.is_available()
+try:
+    with clear_failures():
+        raise RuntimeError("a bug")
+except RuntimeError as error:
+    print(error)
+"""
+
+
+def test_one_process_needs_no_torch_distributed():
+    """As PyTorch is built for some small devices."""
+    command = [sys.executable, "-c", WITHOUT_DISTRIBUTED]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.stdout == "a bug\n", done.stderr[-2000:]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import torch
@@ -17,17 +17,22 @@ import torch.distributed as dist
 from jaxtyping import Float
 from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor, nn
-from torch.distributed.distributed_c10d import PrefixStore, Store
-from torch.distributed.rendezvous import rendezvous
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from eseg.devices import DeviceError
 
+if TYPE_CHECKING or dist.is_available():  # some builds for small devices have no such part
+    from torch.distributed.distributed_c10d import PrefixStore, Store
+    from torch.distributed.rendezvous import rendezvous
+
 PATIENCE = timedelta(minutes=5)
 """How long a process waits for the others in one exchange. Dead ones are noticed at once; this is
 for those that hang, or whose machine is gone. The first alone writes the checkpoints, so it has to
 be longer than that takes."""
+
+_VARIABLES = ("WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+"""What torchrun tells its processes beside `RANK`."""
 
 _IS_RENAMED = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
 _OWN_BUFFERS: dict[str, Any] = {
@@ -78,6 +83,15 @@ def join_processes(device: torch.device) -> Iterator[Processes]:
     if dist.is_initialized():
         yield Processes(dist.get_rank(), dist.get_world_size(), device)
         return
+    if device.type not in ("cpu", "cuda"):
+        raise DeviceError(f"several processes cannot share {device}; add --device cpu")
+    needed = (*_VARIABLES, "LOCAL_RANK") if device.type == "cuda" else _VARIABLES
+    missing = [name for name in needed if name not in os.environ]
+    if missing:
+        raise DeviceError(
+            f"RANK is set, but not {', '.join(missing)}: start several processes by torchrun, or "
+            "set all of them; for one process unset RANK"
+        )
     if device.type == "cuda":
         local = int(os.environ["LOCAL_RANK"])
         if local >= torch.cuda.device_count():
@@ -87,20 +101,23 @@ def join_processes(device: torch.device) -> Iterator[Processes]:
             )
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
-    elif device.type != "cpu":
-        raise DeviceError(f"several processes cannot share {device}; add --device cpu")
+    _join_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Processes(dist.get_rank(), dist.get_world_size(), device)
+    finally:
+        dist.destroy_process_group()
+
+
+def _join_group(backend: str) -> None:
+    # Apart, so that the store is not held when the group has been left: it may contain the server.
     store, rank, world = next(iter(rendezvous("env://", timeout=PATIENCE)))
     dist.init_process_group(
-        "nccl" if device.type == "cuda" else "gloo",
+        backend,
         store=fresh_store(store, rank, world),
         rank=rank,
         world_size=world,
         timeout=PATIENCE,
     )
-    try:
-        yield Processes(dist.get_rank(), dist.get_world_size(), device)
-    finally:
-        dist.destroy_process_group()
 
 
 def fresh_store(store: Store, rank: int, world: int, patience: timedelta = PATIENCE) -> Store:

@@ -37,7 +37,8 @@ def _explain(error: RuntimeError) -> TrainingError | None:
     """What to say about an error that is not the program's own, None for all others."""
     reason = (str(error).splitlines() or [""])[0]
     # Only the words tell these from other RuntimeErrors; the GPU's backend has a class of its own.
-    if isinstance(error, dist.DistError) or (type(error) is RuntimeError and "/gloo/" in reason):
+    is_lost = dist.is_available() and isinstance(error, dist.DistError)
+    if is_lost or (type(error) is RuntimeError and "/gloo/" in reason):
         reason = reason.rpartition("] ")[2].partition(". ")[0]
         return LostProcessError(
             f"another process of this run has ended or cannot be reached any more ({reason}). "
