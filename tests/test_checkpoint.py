@@ -159,7 +159,7 @@ def test_a_missing_file(tmp_path):
 
 
 def test_a_folder_in_place_of_a_file(tmp_path):
-    with pytest.raises(CheckpointError, match=r"is a folder; a checkpoint is the best\.pt of a"):
+    with pytest.raises(CheckpointError, match=r"is a folder; name a file, such as the best\.pt"):
         load_checkpoint(tmp_path)
     (tmp_path / "best.pt").touch()
     with pytest.raises(CheckpointError, match=rf"is a folder; take {tmp_path}/best.pt"):
@@ -231,6 +231,13 @@ def test_a_flipped_bit_of_a_weight_is_found(small):
         ("classes", {"names": ["a", "a"], "colours": [[0, 0, 0], [0, 0, 0]]}),
         ("classes", {"names": ["a"], "colours": [[0, 0]]}),
         ("weights", None),
+        ("weights", 5),
+        ("run", 3),
+        ("run", {"data": 3}),
+        ("scores", "good"),
+        ("step", "last"),
+        ("training", [1]),
+        ("schema", 0),
     ],
 )
 def test_content_that_makes_no_sense(small, key, value):

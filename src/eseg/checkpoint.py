@@ -30,6 +30,8 @@ SCHEMA = 1
 """Version of the file's layout; a file of a newer one is refused."""
 
 _FORMAT = "eseg checkpoint"
+_KINDS = {"weights": dict, "step": int, "run": dict, "scores": dict, "training": dict}
+"""What these entries of a file are."""
 
 
 class CheckpointError(RuntimeError):
@@ -145,7 +147,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     path = Path(path)
     if path.is_dir():
         best = path / "best.pt"
-        remedy = f"take {best}" if best.is_file() else "a checkpoint is the best.pt of a run's"
+        remedy = f"take {best}" if best.is_file() else "name a file, such as the best.pt of a run"
         raise CheckpointError(f"{path} is a folder; {remedy}")
     if not path.is_file():
         raise CheckpointError(
@@ -154,13 +156,18 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     content = _unpickled(path)
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise CheckpointError(f"{path}: not a checkpoint that eseg wrote")
-    if not isinstance(content.get("schema"), int):
+    if not isinstance(content.get("schema"), int) or content["schema"] < 1:
         raise CheckpointError(f"{path}: damaged: it has no version")
     if content["schema"] > SCHEMA:
         raise CheckpointError(
             f"{path}: written by a newer eseg (schema {content['schema']}, this one reads up to "
             f"{SCHEMA}); update eseg"
         )
+    for key, kind in _KINDS.items():
+        if not isinstance(content.get(key), kind):
+            raise CheckpointError(f"{path}: damaged: '{key}' is no {kind.__name__}")
+    if not isinstance(content["run"].get("data") or {}, dict):
+        raise CheckpointError(f"{path}: damaged: 'run.data' is no dict")
     try:
         return Checkpoint(
             model=parse_model_config(content["model"]),
@@ -168,7 +175,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
                 tuple(content["classes"]["names"]),
                 tuple((r, g, b) for r, g, b in content["classes"]["colours"]),
             ),
-            **{key: content[key] for key in ("weights", "step", "run", "scores", "training")},
+            **{key: content[key] for key in _KINDS},
         )
     except (KeyError, TypeError, ValueError) as error:  # a ConfigError or DataError is the last
         raise CheckpointError(f"{path}: damaged: {error}") from None
