@@ -162,9 +162,9 @@ def test_broken_off_and_resumed_equals_uninterrupted(plan, finished, tmp_path, m
         ),
         (
             {"student": ("optim.lr", 0.1)},
-            r"student was made .*optim\.lr \(was 0\.4, now 0\.1",
+            r"student was made with other settings: optim\.lr \(was 0\.4, now 0\.1",
         ),
-        ({"student": ("seed", 3)}, r"seed \(was 0, now 3\)"),
+        ({"student": ("seed", 3)}, r"settings: seed \(was 0, now 3\)"),
         ({"student_from": SCRATCH}, r"initial_weights\.digest \(was .*, now null\)"),
     ],
 )
@@ -290,6 +290,8 @@ def test_what_would_fail_later_fails_at_once(plan, toy_config, tmp_path):
             "trian",
         ),
         ({"given_teacher": tmp_path / "no.pt"}, CheckpointError, "no such file"),
+        ({"given_teacher": plan.given_teacher.parent}, CheckpointError, r"take .*/best\.pt"),
+        ({"student_from": str(tmp_path / "empty")}, CheckpointError, "empty is a folder; name a"),
         (
             {"student_from": "techer"},
             ConfigError,
@@ -301,6 +303,12 @@ def test_what_would_fail_later_fails_at_once(plan, toy_config, tmp_path):
         with pytest.raises(kind, match=message):
             run(replace(plan, **changed), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_file_is_no_output_folder(plan, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="file is a file; choose another --output"):
+        run(plan, tmp_path / "file")
 
 
 def test_a_run_of_another_origin_is_left_alone(plan, toy_run, tmp_path):

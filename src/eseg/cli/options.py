@@ -63,6 +63,12 @@ Precision = Annotated[
 Flip = Annotated[bool, typer.Option("--flip", help="Average with the mirror image too.")]
 
 
+def default_output(config: Path) -> Path:
+    """Where a run goes: `runs/`, and the names of its YAML and the folder that this one is in."""
+    folder = config.parent.name
+    return Path("runs") / (config.stem if folder in ("", "..") else f"{folder}_{config.stem}")
+
+
 def parse_size(text: str) -> tuple[int, int]:
     """HEIGHTxWIDTH as numbers; raises `ConfigError` for anything else."""
     from eseg.config import ConfigError

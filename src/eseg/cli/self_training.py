@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eseg.cli.options import CheckpointFile, Device, Output, Precision, Scales
+from eseg.cli.options import CheckpointFile, Device, Output, Precision, Scales, default_output
 from eseg.cli.screen import clear_errors, complain, console, ended_by_sigterm, print_line
 
 if TYPE_CHECKING:
@@ -16,17 +17,29 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+
+def _refuse_certainty(threshold: float) -> float:
+    """Refuse what no probability, or any, is above; Typer's own bounds are part of their range."""
+    if not 0 <= threshold < 1:
+        raise typer.BadParameter(f"{threshold:g} is not at least 0 and below 1")
+    return threshold
+
+
 TeacherFlip = Annotated[
     bool, typer.Option("--flip/--no-flip", help="Average with the mirror images too.")
 ]
 Threshold = Annotated[
     float,
-    typer.Option(help="Pixels with this probability, in [0, 1), or less get no label."),
+    typer.Option(
+        callback=_refuse_certainty,
+        help="Pixels with this probability or less get no label.",
+        metavar="NUMBER [0<=x<1]",
+    ),
 ]
 ClassThreshold = Annotated[
     list[str] | None,
     typer.Option(
-        help="The same for one class, such as person=0.7; may be given again.",
+        help="The same for one class, such as person=0.7; again for another.",
         metavar="CLASS=NUMBER",
     ),
 ]
@@ -52,8 +65,9 @@ def pseudo_label(
     """Label images with what a network is sure of, for another one to learn from.
 
     Averages over scales, 0.5 1.0 2.0 by default, and mirror images. The same command goes on where
-    it was broken off. Several processes: [bold]torchrun --nproc-per-node 4 -m eseg pseudo-label
-    ...[/bold]. An image that cannot be read is reported and skipped; the exit code is then 1.
+    it was broken off. Several processes: [bold]torchrun --nproc-per-node 4 -m[/bold] in front of
+    it. An image that cannot be read is reported and skipped; the exit code is then 1
+    (of several processes 0: torchrun would start them again).
     """
     with ended_by_sigterm(), clear_errors(resumable=True):
         from eseg.checkpoint import load_checkpoint
@@ -77,7 +91,7 @@ def pseudo_label(
             f"  look at   {report.sheet}\n"
             f"  train on  data.pseudo.dataset={report.dataset}"
         )
-        if report.skipped:
+        if report.skipped and "RANK" not in os.environ:  # torchrun would start it all again
             raise typer.Exit(1)
 
 
@@ -122,8 +136,8 @@ def self_train(
 
     Half of every batch of the student has pseudo-labels (data.pseudo.fraction). The same command
     goes on where it was broken off; finished stages stay. By default the output folder is
-    runs/NAME, NAME being the config's. Several processes: [bold]torchrun --nproc-per-node 4 -m eseg
-    self-train ...[/bold].
+    runs/NAME, NAME being the config's. Several processes: [bold]torchrun --nproc-per-node 4
+    -m[/bold] in front of the command.
     """
     with ended_by_sigterm(), clear_errors(resumable=True):
         from eseg.config import load_config
@@ -139,7 +153,7 @@ def self_train(
             given_teacher=teacher,
             student_from=student_from,
         )
-        folder = output or Path("runs") / f"{config.parent.name}_{config.stem}".lstrip("_")
+        folder = output or default_output(config)
         run(plan, folder, device=device, console=console)
 
 
@@ -165,10 +179,9 @@ def _label_config(
             value = None
         if value is None:
             raise ConfigError(f"--class-threshold {text!r} is not CLASS=NUMBER, such as person=0.7")
-        if by_class.setdefault(name, value) != value:
-            raise ConfigError(
-                f"--class-threshold gives {name!r} both {by_class[name]:g} and {number}"
-            )
+        if name in by_class:
+            raise ConfigError(f"--class-threshold is given twice for {name!r}; give it once")
+        by_class[name] = value
     return PseudoLabelConfig(
         scales=tuple(scales) if scales else PseudoLabelConfig.scales,
         flip=flip,

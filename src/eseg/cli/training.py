@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from eseg.cli.checking import check_data
-from eseg.cli.options import Device, Output
+from eseg.cli.options import Device, Output, default_output
 from eseg.cli.screen import clear_errors, console, ended_by_sigterm
 
 app = typer.Typer()
@@ -54,7 +54,7 @@ def train(
         from eseg.config import load_config
         from eseg.training.trainer import train as run
 
-        folder = output or Path("runs") / f"{config.parent.name}_{config.stem}".lstrip("_")
+        folder = output or default_output(config)
         settings = load_config(config, overrides or ())
         if check or (check is None and not resume):
             check_data(settings.data, asked=check is not None)

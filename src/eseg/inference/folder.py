@@ -43,8 +43,8 @@ def list_images(sources: Iterable[Path], output: Path) -> list[tuple[Path, Path]
         if source.is_dir():
             if source.resolve().is_relative_to(output.resolve()):
                 raise DataError(
-                    f"{source} lies in the output folder {output}, and what is written there is "
-                    "passed over; choose another --output"
+                    f"{source}: images must not lie in the output folder ({output}), whose files "
+                    "are passed over; choose another --output"
                 )
             found = sorted(p for p in source.rglob("*") if _is_image(p, source, output))
             if not found:

@@ -57,7 +57,8 @@ def self_train(
         CheckpointError: A checkpoint cannot be read or does not fit, or the folder holds a run of
             another command or cannot be written.
         ConfigError: Teacher and student are for different classes or are measured on different
-            images, there is to be no round, or there is no such start for students.
+            images, there is to be no round, there is no such start for students, or the folder is
+            a file.
         DataError: The data or the images are not as described, a threshold cannot be meant, or a
             stage was made with other settings.
         DeviceError: The device is not there.

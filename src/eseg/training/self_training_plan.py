@@ -108,11 +108,14 @@ def require_feasible(plan: SelfTraining, output: Path, world: int) -> None:
         CheckpointError: A checkpoint cannot be read, or is of another architecture than the
             students that are to start from it.
         ConfigError: Teacher and student are for different classes or are measured on different
-            images, there is to be no round, or there is no such start for students.
+            images, there is to be no round, there is no such start for students, or the folder is
+            a file.
         DataError: The data or the images are not as described, a threshold cannot be meant, or the
             given teacher is for other classes.
         TrainingError: A batch cannot be shared out.
     """
+    if output.is_file():
+        raise ConfigError(f"{output} is a file; choose another --output")
     if plan.rounds < 1:
         raise ConfigError(f"rounds: at least 1, not {plan.rounds}")
     classes, of_student = class_table(plan.teacher.data), class_table(plan.student.data)
@@ -181,7 +184,7 @@ def _require_start(plan: SelfTraining, given: Checkpoint | None) -> None:
         teacher = plan.teacher.model if given is None else given.model
         require_same_architecture(teacher, model, "--student-from teacher: the teacher")
     elif init.checkpoint is not None:
-        if plan.student_from is not None and not init.checkpoint.is_file():
+        if plan.student_from is not None and not init.checkpoint.exists():
             raise ConfigError(
                 f"students cannot start from '{plan.student_from}': it is neither {SCRATCH}, "
                 f"{PRETRAINED} nor {TEACHER}, and no such file is there"

@@ -13,6 +13,9 @@ from eseg.atomic import replacing
 from eseg.checkpoint import load_checkpoint
 from eseg.inference.pseudo_report import PseudoReport
 
+_NAMED = 5
+"""Skipped images that the page names; the other file has all of them, and what is wrong."""
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -134,7 +137,6 @@ def _score_table(teacher: Trained, rounds: Sequence[Round]) -> str:
 def _round_parts(output: Path, number: int, done: Round) -> list[str]:
     """The pseudo-labels of one round."""
     labels = done.labels
-    skipped = f", {len(labels.skipped)} could not be read" if labels.skipped else ""
     speed = f"; {labels.images_per_second:.2f} images/s" if labels.images_per_second else ""
     rows = [
         [entry.name, f"{entry.threshold:g}", _score(entry.kept_fraction), _score(entry.share)]
@@ -142,9 +144,22 @@ def _round_parts(output: Path, number: int, done: Round) -> list[str]:
     ]
     return [
         f"## Pseudo-labels of round {number}",
-        f"{labels.images} images{skipped}; {labels.kept_fraction:.1%} of their pixels kept{speed}.",
+        f"{labels.images} images; {labels.kept_fraction:.1%} of their pixels kept{speed}.",
+        *_skipped(list(labels.skipped)),
         _table(["class", "threshold", "kept of its pixels", "share of kept pixels"], rows),
         _picture(output, labels.sheet, f"images and their pseudo-labels, round {number}"),
+    ]
+
+
+def _skipped(names: Sequence[str]) -> list[str]:
+    """A paragraph about images that have no pseudo-labels, if there are any."""
+    if not names:
+        return []
+    named = ", ".join(f"`{name}`" for name in names[:_NAMED])
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return [
+        f"Skipped, for they could not be read: {len(names)}, namely {named}{more} (`report.json` "
+        "says why)."
     ]
 
 
