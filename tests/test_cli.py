@@ -40,7 +40,7 @@ def test_help_fills_the_screen_whatever_the_docstring_does(monkeypatch):
     monkeypatch.setenv("COLUMNS", "400")
     lines = call("pseudo-label", "--help").output.splitlines()
     (about,) = (line for line in lines if "Averages over scales" in line)
-    assert about.rstrip().endswith("the exit code is then 1.")
+    assert "the exit code is then 1" in about  # the last sentence
 
 
 def test_help_needs_no_torch():

@@ -19,7 +19,7 @@ app = typer.Typer()
 
 
 def _refuse_certainty(threshold: float) -> float:
-    """Refuse what no probability, or any, is above; Typer's own bounds are part of their range."""
+    """Refuse what lies outside [0, 1); the bounds that Typer knows are part of their range."""
     if not 0 <= threshold < 1:
         raise typer.BadParameter(f"{threshold:g} is not at least 0 and below 1")
     return threshold
