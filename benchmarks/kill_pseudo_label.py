@@ -25,6 +25,7 @@ from typing import Any
 import torch
 from PIL import Image
 
+from eseg.atomic import LOCK
 from eseg.checkpoint import Checkpoint, save_checkpoint
 from eseg.data.streets import CLASSES, Streets, StreetsConfig
 from eseg.deploy.environment import describe_environment
@@ -74,7 +75,7 @@ def finished_files(output: Path) -> dict[str, tuple[int, int]]:
 def digests(output: Path) -> dict[str, str]:
     """SHA-256 of every file, hidden ones too."""
     result = {}
-    for path in sorted(path for path in output.rglob("*") if path.is_file()):
+    for path in sorted(p for p in output.rglob("*") if p.is_file() and p.name != LOCK):
         content = path.read_bytes()
         if path.name == "report.json":
             content = json.dumps(json.loads(content) | {"images_per_second": None}).encode()
@@ -122,7 +123,7 @@ def interrupt(
             continue
         files = finished_files(output)
         redone = sum(files.get(name) != before for name, before in finished.items())
-        leftover = [path.name for path in output.rglob(".*") if path.is_file()]
+        leftover = [path.name for path in output.rglob(".*.*") if path.is_file()]
         events.append(
             {"in_summary": summary, "masks": len(files), "redone": redone, "unfinished": leftover}
         )
