@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from typing import Any, Generic, TypeVar
 
@@ -193,6 +192,8 @@ def _context() -> BaseContext:
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
+    from multiprocessing import forkserver  # not where it could not run
+
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     with _ignored_interrupts():

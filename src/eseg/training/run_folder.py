@@ -26,16 +26,6 @@ PREVIOUS = "previous.pt"
 BEST = "best.pt"
 
 
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise CheckpointError(
-            f"{path}: cannot be written ({error}); make room or choose another --output"
-        ) from error
-
-
 class RunFolder:
     """Writes config, log, checkpoints and the report of a run; of several processes one does.
 
@@ -59,7 +49,7 @@ class RunFolder:
         self._log: RunLog | None = None
         if not active:
             return
-        with _writing(self.path):
+        with self._writing():
             for name in (CONFIG, LAST, BEST, LOG):
                 remove_unfinished(path / name)
             with replacing(path / CONFIG) as temporary:
@@ -69,7 +59,7 @@ class RunFolder:
     def log(self, step: int, **figures: Any) -> None:
         """Add figures of a step to the log."""
         if self._log is not None:
-            with _writing(self.path):
+            with self._writing():
                 self._log.write({"step": step, **figures})
 
     def keep(self, state: TrainingState, scores: Scores) -> None:
@@ -92,7 +82,7 @@ class RunFolder:
     def save(self, state: TrainingState) -> None:
         """Write `last.pt`, from which the run can go on, and keep the one before it."""
         if self._log is not None:
-            with _writing(self.path):
+            with self._writing():
                 self._log.flush()
             checkpoint = state.to_checkpoint(self.config, self.classes)
             save_checkpoint(checkpoint, self.path / LAST, previous=self.path / PREVIOUS)
@@ -101,11 +91,20 @@ class RunFolder:
         """Write scores, curve and pictures of the best weights and print their table."""
         if self._log is not None:
             best = load_checkpoint(self.path / BEST)
-            with _writing(self.path):
+            with self._writing():
                 write_report(self.path, best, self._log.history, val_set, device, console)
 
     def close(self) -> None:
         """Close the log's files."""
         if self._log is not None:
-            with _writing(self.path):
+            with self._writing():
                 self._log.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.path}: cannot be written ({error}); make room or choose another --output"
+            ) from error

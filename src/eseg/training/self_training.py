@@ -55,13 +55,14 @@ def self_train(
     Raises:
         BackboneError: Students are to start from weights of the backbone that cannot be had.
         CheckpointError: A checkpoint cannot be read or does not fit, or the folder holds a run of
-            another command or cannot be written.
+            another command, or the disk is full.
         ConfigError: Teacher and student are for different classes or are measured on different
             images, there is to be no round, there is no such start for students, or the folder is
             a file.
         DataError: The data or the images are not as described, a threshold cannot be meant, or a
             stage was made with other settings.
         DeviceError: The device is not there.
+        FolderError: The folder of a stage cannot be written, or another process is writing there.
         TrainingError: A training failed, or another process was lost.
     """
     with clear_failures(), join_processes(choose_device(device)) as processes:
