@@ -23,10 +23,10 @@ from torch import Tensor
 
 from eseg.checkpoint import Checkpoint, load_checkpoint
 from eseg.config import DataConfig
-from eseg.deploy.environment import describe_environment
-from eseg.deploy.export import GRAPH_FORMATS, describe
-from eseg.deploy.pixels import PixelNetwork
-from eseg.deploy.verify import verify
+from eseg.deploy.benchmark.environment import describe_environment
+from eseg.deploy.export.export import GRAPH_FORMATS, describe
+from eseg.deploy.export.pixel_network import PixelNetwork
+from eseg.deploy.verify.verify import verify
 from eseg.models.layers import Normalize
 
 PACKAGES = ("eseg", "numpy", "onnx", "onnxruntime", "torch")
@@ -63,7 +63,7 @@ def networks(checkpoint: Checkpoint, stale: Checkpoint) -> Iterator[tuple[str, b
         return F.interpolate(x, size, mode=mode, align_corners=not align_corners)
 
     # The graph is traced by whoever receives the network, while the patch is in force.
-    with mock.patch("eseg.deploy.pixels.F", SimpleNamespace(interpolate=aligned)):
+    with mock.patch("eseg.deploy.export.pixel_network.F", SimpleNamespace(interpolate=aligned)):
         network = PixelNetwork(checkpoint.build_model(), outputs="labels")
         yield "align_corners flipped, labels", True, network
 

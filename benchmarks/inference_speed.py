@@ -25,10 +25,10 @@ import numpy as np
 # so that the memory of exported networks is theirs alone.
 if TYPE_CHECKING:
     from eseg.checkpoint import Checkpoint
-    from eseg.deploy.benchmark import Benchmark
-    from eseg.deploy.export import Format
-    from eseg.deploy.stages import Subject
-    from eseg.runtime.metadata import Outputs
+    from eseg.deploy.benchmark.benchmark import Benchmark
+    from eseg.deploy.benchmark.timed_network import Subject
+    from eseg.deploy.export.export import Format
+    from eseg.runtime.network_info import Outputs
 
 OUTPUT = Path("benchmarks/results/inference_speed.json")
 
@@ -52,12 +52,12 @@ class NoiseLabels:
         if form == TORCH:
             import torch
 
-            from eseg.inference import labels
+            from eseg.engines import upsampling_torch as labels
 
             tensor = torch.from_numpy(values)[None]
             self._stage = partial(labels.upsample_labels, tensor, size)
         else:
-            from eseg.inference import labels_numpy
+            from eseg.runtime import upsampling as labels_numpy
 
             self._stage = partial(labels_numpy.upsample_labels, values, size)
 
@@ -71,8 +71,8 @@ class NoiseLabels:
 
 def make_subjects(checkpoint: Path, folder: Path, options: argparse.Namespace) -> list[Subject]:
     """Export the checkpoint for every engine, for the one size."""
-    from eseg.deploy.export import SUFFIXES, export_checkpoint
-    from eseg.deploy.stages import Subject
+    from eseg.deploy.benchmark.timed_network import Subject
+    from eseg.deploy.export.export import SUFFIXES, export_checkpoint
     from eseg.inference.predictor import choose_engine
 
     subjects = []
@@ -89,8 +89,8 @@ def make_subjects(checkpoint: Path, folder: Path, options: argparse.Namespace) -
 
 def measure_noise(checkpoint: Checkpoint, options: argparse.Namespace) -> dict[str, list[float]]:
     """Seconds of the labels stage on noise, of torch's and of the one without torch."""
-    from eseg.deploy.processes import Remote
-    from eseg.deploy.timing import take_turns
+    from eseg.deploy.benchmark.processes import Remote
+    from eseg.deploy.benchmark.timing import take_turns
 
     cells = [-(-side >> checkpoint.model.min_level) for side in options.size]
     shape, size = (len(checkpoint.classes), *cells), tuple(options.size)
@@ -104,7 +104,7 @@ def measure_noise(checkpoint: Checkpoint, options: argparse.Namespace) -> dict[s
 
 def summarise(result: Benchmark, noise: dict[str, list[float]]) -> dict[str, dict[str, Any]]:
     """The labels stage's share of a frame, and how many labels are torch's, by subject."""
-    from eseg.deploy.timing import Times
+    from eseg.deploy.benchmark.timing import Times
 
     reference = next(m for m in result.measured if m.subject.name == TORCH).labels
     rows = {}
@@ -150,16 +150,16 @@ def main() -> None:
     from rich.console import Console
 
     from eseg.checkpoint import load_checkpoint
-    from eseg.deploy.benchmark import benchmark
-    from eseg.deploy.benchmark_report import (
+    from eseg.deploy.benchmark.benchmark import benchmark
+    from eseg.deploy.benchmark.benchmark_report import (
         benchmark_dict,
         benchmark_notes,
         benchmark_tables,
         benchmark_warnings,
         save_benchmark_plot,
     )
-    from eseg.deploy.environment import physical_cores
-    from eseg.inference.folder import IMAGE_SUFFIXES
+    from eseg.deploy.benchmark.environment import physical_cores
+    from eseg.inference.image_files import IMAGE_SUFFIXES
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("checkpoint", type=Path)

@@ -17,10 +17,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from eseg.checkpoint import load_checkpoint
-from eseg.deploy.environment import describe_environment
-from eseg.deploy.export import SUFFIXES
-from eseg.deploy.quantise import export_int8
-from eseg.deploy.verify import verify
+from eseg.deploy.benchmark.environment import describe_environment
+from eseg.deploy.export.export import SUFFIXES
+from eseg.deploy.export.quantise import export_int8
+from eseg.deploy.verify.verify import verify
 
 OUTPUT = Path("benchmarks/results/int8_accuracy.json")
 PACKAGES = ("eseg", "numpy", "onnx", "onnxruntime", "openvino", "nncf", "torch")

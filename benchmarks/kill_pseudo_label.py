@@ -25,11 +25,11 @@ from typing import Any
 import torch
 from PIL import Image
 
-from eseg.atomic import LOCK
 from eseg.checkpoint import Checkpoint, save_checkpoint
-from eseg.data.streets import CLASSES, Streets, StreetsConfig
-from eseg.deploy.environment import describe_environment
+from eseg.deploy.benchmark.environment import describe_environment
 from eseg.models import ModelConfig, create_model
+from eseg.runtime.writing import LOCK
+from eseg.streets import CLASSES, Streets, StreetsConfig
 
 SIZE = (96, 192)
 POLL_SECONDS = 0.002

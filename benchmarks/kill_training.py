@@ -35,7 +35,7 @@ from rich.table import Table
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from eseg.checkpoint import load_checkpoint
-from eseg.deploy.environment import describe_environment
+from eseg.deploy.benchmark.environment import describe_environment
 from eseg.training.loggers import read_log
 
 OUTPUT = Path("benchmarks/results/kill_training.json")

@@ -31,9 +31,9 @@ from rich.table import Table
 from torch import Tensor
 
 from eseg.checkpoint import load_checkpoint
-from eseg.deploy.environment import describe_environment
-from eseg.inference import labels as from_torch
-from eseg.inference import labels_numpy as from_numpy
+from eseg.deploy.benchmark.environment import describe_environment
+from eseg.engines import upsampling_torch as from_torch
+from eseg.runtime import upsampling as from_numpy
 
 OUTPUT = Path("benchmarks/results/label_upsampling.json")
 STRIDE = 8

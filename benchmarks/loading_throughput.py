@@ -32,7 +32,7 @@ from eseg.data.folder import Folder
 from eseg.data.loaders import LoaderConfig, make_train_loader
 from eseg.data.reading import read_image
 from eseg.data.transforms import AugmentConfig, augment
-from eseg.deploy.environment import describe_environment
+from eseg.deploy.benchmark.environment import describe_environment
 
 OUTPUT = Path("benchmarks/results/loading_throughput.json")
 TRAINING = Path("benchmarks/results/training_throughput.json")

@@ -29,10 +29,10 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from eseg.data.dataset import IGNORE_INDEX
-from eseg.deploy.environment import describe_environment
+from eseg.deploy.benchmark.environment import describe_environment
 from eseg.devices import choose_device
 from eseg.losses import ohem_cross_entropy, upsampled_ohem_cross_entropy
+from eseg.runtime.class_table import IGNORE_INDEX
 
 OUTPUT = Path("benchmarks/results/loss_memory.json")
 STRIDE = 8

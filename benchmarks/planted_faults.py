@@ -23,11 +23,11 @@ import numpy as np
 from PIL import Image
 
 from eseg.config import load_dataset
-from eseg.data.doctor import Diagnosis, Finding, examine
 from eseg.data.folder import ClassConfig, FolderConfig
 from eseg.data.listing import SplitConfig
-from eseg.data.streets import CLASSES, Streets, StreetsConfig
-from eseg.deploy.environment import describe_environment
+from eseg.deploy.benchmark.environment import describe_environment
+from eseg.doctor import Diagnosis, Finding, examine
+from eseg.streets import CLASSES, Streets, StreetsConfig
 
 TRAIN, VAL = 60, 20
 SIZE = (128, 256)

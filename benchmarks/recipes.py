@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from eseg.config import RunConfig, load_config
-from eseg.deploy.profile import PAPER_SIZE, profile
-from eseg.inference.pseudo_label import PseudoLabelConfig
+from eseg.deploy.benchmark.profile import PAPER_SIZE, profile
 from eseg.models import resolve_config
 from eseg.models.config import LITE_BACKBONE
+from eseg.self_training.pseudo_label import PseudoLabelConfig
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "reproduce.md"

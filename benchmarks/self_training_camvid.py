@@ -25,9 +25,9 @@ from camvid_eighth import LABELLED, UNLABELLED, lay_out
 
 from eseg.checkpoint import load_checkpoint
 from eseg.config import load_config
-from eseg.deploy.environment import describe_environment
-from eseg.inference.pseudo_label import PseudoLabelConfig
-from eseg.training.self_training import SelfTraining, self_train
+from eseg.deploy.benchmark.environment import describe_environment
+from eseg.self_training.pseudo_label import PseudoLabelConfig
+from eseg.self_training.rounds import SelfTraining, self_train
 from eseg.training.trainer import train
 
 TEACHER = Path("configs/self_training/camvid_eighth.yaml")

@@ -22,9 +22,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import confusion_matrix
 
-from eseg.data.dataset import IGNORE_INDEX
-from eseg.data.streets import CLASSES, Streets, StreetsConfig
-from eseg.deploy.environment import describe_environment
+from eseg.deploy.benchmark.environment import describe_environment
+from eseg.runtime.class_table import IGNORE_INDEX
+from eseg.streets import CLASSES, Streets, StreetsConfig
 
 PATCH = 15
 FOREST_LIMIT = 0.40

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from eseg.data.dataset import IGNORE_INDEX
-from eseg.data.streets import CLASSES, Streets, StreetsConfig
+from eseg.runtime.class_table import IGNORE_INDEX
+from eseg.streets import CLASSES, Streets, StreetsConfig
 
 SCENES = 24
 PAIRS_PER_ROW = 3

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from eseg.deploy.profile import PAPER, profile_presets
+from eseg.deploy.benchmark.profile import PAPER, profile_presets
 from eseg.models import PRESETS
 
 README = Path("README.md")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from eseg.checkpoint import load_checkpoint
 from eseg.config import load_config
-from eseg.deploy.environment import describe_environment
+from eseg.deploy.benchmark.environment import describe_environment
 from eseg.training.loggers import read_log
 from eseg.training.trainer import TrainResult, train
 

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from eseg.config import STREETS, RunConfig, open_split, parse_config
 from eseg.data.loaders import automatic_workers, make_train_loader
 from eseg.data.samples import TrainBatch
-from eseg.deploy.environment import describe_environment
+from eseg.deploy.benchmark.environment import describe_environment
 from eseg.devices import autocast_dtype, choose_device
 from eseg.models import create_model
 from eseg.training.distributed import Processes

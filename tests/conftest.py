@@ -11,6 +11,7 @@ from types import SimpleNamespace
 if "PYTEST_XDIST_WORKER" in os.environ:  # before NumPy and torch start their threads
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import jaxtyping
 import numpy as np
 import pytest
 import yaml
@@ -18,11 +19,12 @@ from PIL import Image, ImageDraw
 from rich.console import Console
 
 from eseg.checkpoint import load_checkpoint
-from eseg.config import parse_config
+from eseg.config import open_split, parse_config
+from eseg.inference.predictor import Predictor
 from eseg.training.trainer import train
 
 TESTS = Path(__file__).parent
-ENGINES = {"deploy", "inference", "runtime"}
+ENGINES = {"deploy", "engines", "inference", "runtime"}
 """Folders whose tests load OpenVINO, ONNX Runtime, Numba and compiled packages."""
 
 CLASSES = (("ground", (90, 90, 90)), ("box", (200, 40, 40)), ("ball", (40, 60, 220)))
@@ -157,6 +159,40 @@ def toy_run(toy_config, tmp_path_factory):
 def toy_model(toy_run):
     """The network of that run, in evaluation mode."""
     return load_checkpoint(toy_run.folder / "best.pt").build_model()
+
+
+@pytest.fixture(scope="session")
+def best(toy_run):
+    """The checkpoint of that run."""
+    return toy_run.folder / "best.pt"
+
+
+@pytest.fixture(scope="session")
+def predict(best):
+    return Predictor(best, device="cpu", with_confidence=True)
+
+
+@pytest.fixture(scope="session")
+def sample(toy_run):
+    return open_split(toy_run.config.data, "val")[0]
+
+
+@pytest.fixture(scope="session")
+def noise():
+    """Makes an image in which neighbours differ."""
+
+    def make(height, width):
+        return np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
+
+    return make
+
+
+@pytest.fixture
+def unchecked():
+    """As users call it: compilers cannot trace the tests' checks of annotations."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

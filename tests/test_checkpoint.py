@@ -11,15 +11,10 @@ import pytest
 import torch
 
 from eseg import checkpoint as checkpoint_module
-from eseg.checkpoint import (
-    Checkpoint,
-    CheckpointError,
-    load_checkpoint,
-    save_checkpoint,
-    weights_digest,
-)
-from eseg.data.dataset import ClassTable
+from eseg.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, weights_digest
+from eseg.errors import CheckpointError
 from eseg.models import create_model
+from eseg.runtime.class_table import ClassTable
 
 
 @pytest.fixture

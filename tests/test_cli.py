@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from eseg.checkpoint import load_checkpoint, save_checkpoint
 from eseg.cli import app, options, spell_out_scales
 from eseg.config import to_plain
-from eseg.deploy.export import export_checkpoint
-from eseg.inference.labelling import averaged_probs
+from eseg.deploy.export.export import export_checkpoint
+from eseg.engines.labelling import averaged_probs
 
 runner = CliRunner()
 
@@ -108,7 +108,7 @@ def test_scales_take_several_numbers(checkpoint, toy_dataset, monkeypatch):
         seen.append((tuple(scales), flip))
         return averaged_probs(model, image, scales, flip, resize)
 
-    monkeypatch.setattr("eseg.inference.labelling.averaged_probs", spy)
+    monkeypatch.setattr("eseg.engines.labelling.averaged_probs", spy)
     words = ["evaluate", checkpoint, "--data", toy_dataset, "--device", "cpu"]
     for scales in (
         ["--scales", "0.5", "1.0", "2."],

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from eseg.devices import DeviceError, autocast_dtype, available_devices, choose_device
+from eseg.devices import autocast_dtype, available_devices, choose_device
+from eseg.errors import DeviceError
 
 CPU = torch.device("cpu")
 

@@ -13,18 +13,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eseg.atomic import replacing
 from eseg.config import (
-    ConfigError,
     DataConfig,
     parse_model_config,
     parse_resize_config,
     parse_streets_config,
     to_plain,
 )
-from eseg.data.dataset import ClassTable
 from eseg.data.transforms import ResizeConfig
+from eseg.errors import CheckpointError, ConfigError
 from eseg.models import ESeg, ModelConfig, create_model
+from eseg.runtime.class_table import ClassTable
+from eseg.runtime.writing import replacing
 
 SCHEMA = 1
 """Version of the file's layout; a file of a newer one is refused."""
@@ -32,10 +32,6 @@ SCHEMA = 1
 _FORMAT = "eseg checkpoint"
 _KINDS = {"weights": dict, "step": int, "run": dict, "scores": dict, "training": dict}
 """What these entries of a file are."""
-
-
-class CheckpointError(RuntimeError):
-    """A file is no checkpoint, is damaged, or does not fit; the message names it."""
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,7 @@ from typing import get_args
 import torch
 
 from eseg.config import Precision
-
-
-class DeviceError(RuntimeError):
-    """The device that was asked for is not there; the message names those that are."""
+from eseg.errors import DeviceError
 
 
 def choose_device(name: str | None = None) -> torch.device:

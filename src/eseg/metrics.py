@@ -11,7 +11,7 @@ import torch.distributed as dist
 from jaxtyping import Int64, Integer
 from torch import Tensor
 
-from eseg.data.dataset import IGNORE_INDEX
+from eseg.runtime.class_table import IGNORE_INDEX
 
 
 def confusion_matrix(

@@ -8,7 +8,6 @@ import yaml
 from PIL import Image
 
 from eseg.config import (
-    ConfigError,
     DataConfig,
     RunConfig,
     TrainConfig,
@@ -21,11 +20,13 @@ from eseg.config import (
     save_config,
     to_plain,
 )
-from eseg.data.dataset import IGNORE_INDEX, DataError, SegmentationDataset
+from eseg.data.dataset import SegmentationDataset
 from eseg.data.folder import list_split
-from eseg.data.streets import CLASSES, Streets
 from eseg.data.transforms import AugmentConfig
+from eseg.errors import ConfigError, DataError
 from eseg.models import PRESETS
+from eseg.runtime.class_table import IGNORE_INDEX
+from eseg.streets import CLASSES, Streets
 
 REPOSITORY = Path(__file__).parents[2]
 SHIPPED = [*REPOSITORY.glob("configs/**/*.yaml"), *REPOSITORY.glob("src/**/*.yaml")]

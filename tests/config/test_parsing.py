@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eseg.config.errors import ConfigError
 from eseg.config.parsing import parse
+from eseg.errors import ConfigError
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from eseg.config import ConfigError, load_config, open_pseudo_labelled, open_split, to_plain
-from eseg.data.dataset import ClassTable, DataError
+from eseg.config import load_config, open_pseudo_labelled, open_split, to_plain
+from eseg.errors import ConfigError, DataError
+from eseg.runtime.class_table import ClassTable
 
 
 @pytest.fixture

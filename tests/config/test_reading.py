@@ -2,8 +2,8 @@
 
 import pytest
 
-from eseg.config.errors import ConfigError
 from eseg.config.reading import parse_yaml, read_yaml
+from eseg.errors import ConfigError
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ from rich.console import Console
 from eseg.checkpoint import load_checkpoint
 from eseg.cli import app, spell_out_scales
 from eseg.config import load_config
-from eseg.inference.pseudo_label import PseudoLabelConfig
 from eseg.models import create_model, encoder
-from eseg.training.self_training import SelfTraining, self_train
+from eseg.self_training.pseudo_label import PseudoLabelConfig
+from eseg.self_training.rounds import SelfTraining, self_train
 from eseg.training.trainer import train
 
 ROOT = Path(__file__).parents[2]

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eseg.data.dataset import IGNORE_INDEX, DataError
 from eseg.data.folder import ClassConfig, Folder, FolderConfig, absent_counts
 from eseg.data.listing import SplitConfig
-from eseg.data.streets import Streets
+from eseg.errors import DataError
+from eseg.runtime.class_table import IGNORE_INDEX
+from eseg.streets import Streets
 
 ROAD, CAR, BLACK = (128, 64, 128), (64, 0, 128), (0, 0, 0)
 

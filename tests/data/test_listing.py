@@ -4,8 +4,8 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from eseg.data.dataset import DataError
 from eseg.data.listing import SplitConfig, list_pairs
+from eseg.errors import DataError
 
 
 def touch(root, *paths):

@@ -12,17 +12,13 @@ import torch
 from PIL import Image
 
 from eseg.data import loaders
-from eseg.data.dataset import ClassTable, DataError, Sample
 from eseg.data.folder import ClassConfig, Folder, FolderConfig
 from eseg.data.listing import SplitConfig
-from eseg.data.loaders import (
-    LoaderConfig,
-    automatic_workers,
-    make_eval_loader,
-    make_train_loader,
-)
+from eseg.data.loaders import LoaderConfig, automatic_workers, make_eval_loader, make_train_loader
 from eseg.data.samples import PseudoLabelled
 from eseg.data.transforms import AugmentConfig
+from eseg.errors import DataError
+from eseg.runtime.class_table import ClassTable, Sample
 
 IN_PROCESS = LoaderConfig(workers=0)
 TWO_WORKERS = LoaderConfig(workers=2)

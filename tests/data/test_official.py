@@ -10,11 +10,12 @@ from cityscapesscripts.helpers.labels import labels as cityscapes_labels
 from PIL import Image
 
 from eseg.cli.options import BUILT_IN_SETS
-from eseg.config import BUILT_IN, ConfigError, DataConfig, class_table, load_dataset, open_split
+from eseg.config import BUILT_IN, DataConfig, class_table, load_dataset, open_split
 from eseg.data import ade20k, camvid, cityscapes, vistas
-from eseg.data.dataset import IGNORE_INDEX, DataError
 from eseg.data.folder import absent_counts
 from eseg.data.official import OFFICIAL
+from eseg.errors import ConfigError, DataError
+from eseg.runtime.class_table import IGNORE_INDEX
 
 CAMVID_COLOURS = """
 64 128 64	Animal

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eseg.data.dataset import DataError
 from eseg.data.reading import read_image, read_mask_colours, read_mask_ids
+from eseg.errors import DataError
 from eseg.runtime import images
 
 ORIENTATION = 0x0112

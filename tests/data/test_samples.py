@@ -6,9 +6,10 @@ import numpy as np
 import torch
 
 from eseg.data import sampling
-from eseg.data.dataset import ClassTable, DataError, Sample
 from eseg.data.samples import EvalDataset, MixedDataset, TrainDataset
 from eseg.data.transforms import AugmentConfig
+from eseg.errors import DataError
+from eseg.runtime.class_table import ClassTable, Sample
 
 CROP = AugmentConfig((16, 24))
 

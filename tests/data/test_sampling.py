@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from eseg.data.dataset import DataError
 from eseg.data.sampling import MixedSampler, TrainSampler, split_batch
+from eseg.errors import DataError
 
 LENGTH = 7
 

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from eseg.data.dataset import IGNORE_INDEX, Sample
 from eseg.data.transforms import (
     AugmentConfig,
     CropWindow,
@@ -21,6 +20,7 @@ from eseg.data.transforms import (
     resize_mask,
     to_float,
 )
+from eseg.runtime.class_table import IGNORE_INDEX, Sample
 
 PAD_COLOUR = (124, 116, 104)  # ImageNet's mean times 255.
 

@@ -1,6 +1,5 @@
 """Small networks as they are exported, and the finished run that they come from."""
 
-import jaxtyping
 import pytest
 import torch
 
@@ -18,14 +17,6 @@ SMALL = ModelConfig(
     repeats=1,
     activation="relu",
 )
-
-
-@pytest.fixture
-def unchecked_shapes():
-    """Switches the run-time shape checks off: exporters cannot trace through them."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ import pytest
 from typer.testing import CliRunner
 
 from eseg.cli import app
-from eseg.deploy import export
+from eseg.deploy.export import export
 from eseg.runtime.sessions import open_session
 
-pytestmark = pytest.mark.usefixtures("unchecked_shapes")
+pytestmark = pytest.mark.usefixtures("unchecked")
 
 
 def call(*words):

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 from eseg.checkpoint import load_checkpoint, save_checkpoint
 from eseg.cli import app
-from eseg.cli.verify import verify
-from eseg.deploy import verify as module
-from eseg.deploy.export import export_checkpoint
-from eseg.deploy.quantise import MAX_DROP
+from eseg.cli.verify_verbs import verify
+from eseg.deploy.export.export import export_checkpoint
+from eseg.deploy.export.quantise import MAX_DROP
+from eseg.deploy.verify import verify as module
 
 
 def call(*words):
@@ -71,7 +71,7 @@ def test_a_file_that_differs_exits_with_1(exported, other, toy_dataset, tmp_path
     assert json.loads(allowed.stdout)["images"] == 2
 
 
-@pytest.mark.usefixtures("unchecked_shapes")
+@pytest.mark.usefixtures("unchecked")
 def test_export_verifies_on_request(best, toy_dataset, tmp_path):
     words = ["export", best, "--output", tmp_path / "a.onnx", "--size", "40x56"]
     result = call(*words, "--verify", toy_dataset, "--max-drop", -1)  # as much must be gained

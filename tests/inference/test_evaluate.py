@@ -7,8 +7,8 @@ import torch.nn.functional as F
 
 from eseg.config import open_split
 from eseg.data.loaders import LoaderConfig, make_eval_loader
+from eseg.engines.labelling import averaged_probs, label_images
 from eseg.inference.evaluate import evaluate
-from eseg.inference.labelling import averaged_probs, label_images
 
 CPU = torch.device("cpu")
 

@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from PIL import Image
 
 from eseg import runtime
-from eseg.checkpoint import CheckpointError, load_checkpoint
+from eseg.checkpoint import load_checkpoint
 from eseg.data.transforms import ResizeConfig
-from eseg.deploy.export import export_checkpoint
-from eseg.devices import DeviceError
-from eseg.inference.labelling import label_images
+from eseg.deploy.export.export import export_checkpoint
+from eseg.engines.labelling import label_images
+from eseg.errors import CheckpointError, DeviceError
 from eseg.inference.predictor import Predictor, choose_engine
 from eseg.runtime import EngineError, ImageError, Segmentation
 

@@ -15,7 +15,7 @@ from eseg.checkpoint import Checkpoint, save_checkpoint
 from eseg.cli import app
 from eseg.config import DataConfig, class_table
 from eseg.data.ade20k import UNLABELLED
-from eseg.data.dataset import DataError
+from eseg.errors import DataError
 from eseg.inference.evaluate import evaluate_checkpoint
 from eseg.metrics import confusion_matrix, scores
 from eseg.models import ModelConfig, create_model

@@ -51,7 +51,7 @@ def randomise():
 
 
 @pytest.fixture
-def unchecked_shapes():
+def unchecked():
     """Switches the run-time shape checks off: compilers cannot trace through them."""
     import jaxtyping
 

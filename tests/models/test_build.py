@@ -7,7 +7,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import eseg
-from eseg.models import PRESETS, BackboneError, ModelConfig, create_model, list_models
+from eseg.errors import BackboneError
+from eseg.models import PRESETS, ModelConfig, create_model, list_models
 
 # Parameters in millions as printed, MACs in billions (Tables 1 to 4 and 8, section 3.2).
 PAPER = [
@@ -166,7 +167,7 @@ def test_missing_weights_are_one_clear_error(tiny, tmp_path, monkeypatch):
         ({"decoder": "deeplabv3plus", "min_level": 4}, "min_level"),
     ],
 )
-def test_wrong_fields_name_field_value_and_choices(unchecked_shapes, changes, message):
+def test_wrong_fields_name_field_value_and_choices(unchecked, changes, message):
     with pytest.raises(ValueError, match=message):
         create_model("eseg_s", **changes)
 

@@ -80,7 +80,7 @@ def test_it_normalises_the_image_itself(tiny):
 
 
 @pytest.mark.parametrize(("backbone", "training"), [("lite", True), (SMALL, True), (SMALL, False)])
-def test_compiles_to_one_graph(tiny, unchecked_shapes, backbone, training):
+def test_compiles_to_one_graph(tiny, unchecked, backbone, training):
     config = dataclasses.replace(tiny, backbone=backbone, repeats=1)
     model = create_model(config).train(training)
     image = torch.rand(2, 3, 40, 56)
@@ -95,7 +95,7 @@ def test_compiles_to_one_graph(tiny, unchecked_shapes, backbone, training):
 
 
 @pytest.mark.parametrize("backbone", ["lite", "tf_mobilenetv3_small_075"])
-def test_one_exported_graph_serves_every_size(tiny, randomise, unchecked_shapes, backbone):
+def test_one_exported_graph_serves_every_size(tiny, randomise, unchecked, backbone):
     model = randomise(create_model(dataclasses.replace(tiny, backbone=backbone))).eval()
     exported = export_graph(model).module()
     with torch.no_grad():

@@ -51,7 +51,7 @@ def test_low_precision_is_no_obstacle(tiny, randomise):
 
 
 @pytest.mark.parametrize("backbone", ["lite", "mobilenetv3_small_050"])
-def test_no_learned_constant_is_computed_in_the_graph(tiny, unchecked_shapes, backbone):
+def test_no_learned_constant_is_computed_in_the_graph(tiny, unchecked, backbone):
     model = create_model(dataclasses.replace(tiny, backbone=backbone)).eval()
 
     def operations(network):

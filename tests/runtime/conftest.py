@@ -8,7 +8,7 @@ import openvino
 import pytest
 from onnx import TensorProto, helper
 
-from eseg.runtime.metadata import KEY, ExportInfo
+from eseg.runtime.network_info import KEY, ExportInfo
 from eseg.runtime.sessions import openvino_core
 
 STRIDE = 8
@@ -76,13 +76,3 @@ def mean_colours(outputs, size, channels, dtype):
     image = helper.make_tensor_value_info("image", kind, [1, *size, channels])
     graph = helper.make_graph(nodes, "mean_colours", [image], [output])
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-
-
-@pytest.fixture
-def noise():
-    """Makes an image in which neighbours differ."""
-
-    def make(height, width):
-        return np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
-
-    return make

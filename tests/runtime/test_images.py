@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from eseg.data import reading
-from eseg.data.dataset import DataError
-from eseg.runtime.images import ImageError, as_batch, as_pixels, read_header, read_image
+from eseg.errors import DataError, ImageError
+from eseg.runtime.images import as_batch, as_pixels, read_header, read_image
 
 ORIENTATION = 0x0112
 

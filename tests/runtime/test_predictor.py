@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from eseg.runtime import ImageError, Predictor, RuntimeFileError, Segmentation
+from eseg.runtime import ExportFileError, ImageError, Predictor, Segmentation
 from eseg.runtime.resizing import ResizeConfig
 
 ENGINES = [("mean.onnx", "onnxruntime"), ("mean.onnx", "openvino"), ("mean.xml", "openvino")]
@@ -81,9 +81,9 @@ def test_an_image_is_brought_to_size_and_labelled_at_its_own(export, noise, resi
 @each_engine
 def test_a_file_of_labels_has_neither_confidence_nor_logits(export, noise, name, engine):
     path = export(name, outputs="labels")
-    with pytest.raises(RuntimeFileError, match=r"mean\.\w+: .*no confidence.*--outputs logits"):
+    with pytest.raises(ExportFileError, match=r"mean\.\w+: .*no confidence.*--outputs logits"):
         Predictor(path, engine=engine, with_confidence=True)
-    with pytest.raises(RuntimeFileError, match=r"no logits.*--outputs logits"):
+    with pytest.raises(ExportFileError, match=r"no logits.*--outputs logits"):
         Predictor(path, engine=engine).logits(noise(8, 8))
 
 

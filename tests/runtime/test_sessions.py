@@ -10,8 +10,8 @@ import sys
 import numpy as np
 import pytest
 
-from eseg.runtime import EngineError, Predictor, RuntimeFileError
-from eseg.runtime.metadata import SCHEMA
+from eseg.runtime import EngineError, ExportFileError, Predictor
+from eseg.runtime.network_info import SCHEMA
 from eseg.runtime.sessions import (
     OnnxSession,
     OpenVinoSession,
@@ -42,21 +42,21 @@ def test_the_suffix_chooses_the_engine(export):
 @each_file
 def test_a_foreign_network(export, name, engine):
     path = export(name, text=None)
-    with pytest.raises(RuntimeFileError, match=r"mean.*: not exported by eseg.*eseg export"):
+    with pytest.raises(ExportFileError, match=r"mean.*: not exported by eseg.*eseg export"):
         open_session(path, engine=engine)
 
 
 @each_file
 def test_a_newer_schema(export, info, name, engine):
     newer = json.loads(info.to_json()) | {"schema": SCHEMA + 1, "names": "of another kind"}
-    with pytest.raises(RuntimeFileError, match=r"mean.*: exported by a newer eseg.*update eseg"):
+    with pytest.raises(ExportFileError, match=r"mean.*: exported by a newer eseg.*update eseg"):
         open_session(export(name, text=json.dumps(newer)), engine=engine)
 
 
 @each_file
 def test_a_damaged_description(export, info, name, engine):
     for text in (info.to_json()[:40], "[]", "{}"):
-        with pytest.raises(RuntimeFileError, match=r"mean.*damaged.*export it again"):
+        with pytest.raises(ExportFileError, match=r"mean.*damaged.*export it again"):
             open_session(export(name, text=text), engine=engine)
 
 
@@ -67,7 +67,7 @@ def test_a_damaged_description(export, info, name, engine):
     ids=str,
 )
 def test_a_network_that_is_not_as_described(export, name, engine, changes):
-    with pytest.raises(RuntimeFileError, match=r"mean.*does not take one uint8 image.*again"):
+    with pytest.raises(ExportFileError, match=r"mean.*does not take one uint8 image.*again"):
         open_session(export(name, **changes), engine=engine)
 
 
@@ -77,7 +77,7 @@ def test_damaged_files(export, name, engine):
     whole = path.read_bytes()
     for content in (whole[: len(whole) // 2], b"", b"not a network at all"):
         path.write_bytes(content)
-        with pytest.raises(RuntimeFileError) as caught:
+        with pytest.raises(ExportFileError) as caught:
             open_session(path, engine=engine)
         assert str(caught.value).startswith(str(path))
         assert "\n" not in str(caught.value)
@@ -86,14 +86,14 @@ def test_damaged_files(export, name, engine):
 def test_openvino_without_the_weights_beside_it(export, tmp_path):
     path = export("mean.xml")
     path.with_suffix(".bin").unlink()
-    with pytest.raises(RuntimeFileError, match=r"mean\.xml: openvino cannot load it \(.*bin file"):
+    with pytest.raises(ExportFileError, match=r"mean\.xml: openvino cannot load it \(.*bin file"):
         open_session(path)
 
 
 def test_files_that_are_not_there_or_no_exports(tmp_path):
-    with pytest.raises(RuntimeFileError, match=r"gone\.onnx: no such file"):
+    with pytest.raises(ExportFileError, match=r"gone\.onnx: no such file"):
         open_session(tmp_path / "gone.onnx")
-    with pytest.raises(RuntimeFileError, match=r"best\.pt: not an exported file.*eseg export"):
+    with pytest.raises(ExportFileError, match=r"best\.pt: not an exported file.*eseg export"):
         Predictor(tmp_path / "best.pt")
 
 

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from eseg.checkpoint import load_checkpoint
 from eseg.cli import app
 from eseg.config import save_config
-from eseg.devices import DeviceError
+from eseg.errors import DeviceError, LostProcessError
 from eseg.models import ModelConfig, create_model
 from eseg.training import distributed
 from eseg.training.distributed import (
@@ -33,7 +33,7 @@ from eseg.training.distributed import (
     mean_over_processes,
     share_network,
 )
-from eseg.training.failures import LostProcessError, clear_failures
+from eseg.training.failures import clear_failures
 from eseg.training.loggers import read_log
 
 CPU = torch.device("cpu")

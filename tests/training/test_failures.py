@@ -3,9 +3,8 @@
 import pytest
 import torch.distributed as dist
 
-from eseg.checkpoint import CheckpointError
-from eseg.training.failures import LostProcessError, clear_failures
-from eseg.training.step import TrainingError
+from eseg.errors import CheckpointError, LostProcessError, TrainingError
+from eseg.training.failures import clear_failures
 
 CLOSED = (
     "[/__w/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:561] Connection closed by peer "

@@ -7,9 +7,10 @@ import pytest
 import torch
 import yaml
 
-from eseg.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from eseg.data.dataset import ClassTable
+from eseg.checkpoint import load_checkpoint, save_checkpoint
+from eseg.errors import CheckpointError
 from eseg.models import create_model
+from eseg.runtime.class_table import ClassTable
 from eseg.training import trainer
 from eseg.training.initial_weights import load_initial_weights
 from eseg.training.loggers import read_log

@@ -11,13 +11,14 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from eseg import atomic
-from eseg.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from eseg.checkpoint import load_checkpoint, save_checkpoint
 from eseg.config import to_plain
-from eseg.inference.settings_file import changes
+from eseg.errors import CheckpointError
 from eseg.models import create_model
+from eseg.runtime import writing as atomic
 from eseg.training import resuming, run_folder, trainer
 from eseg.training.loggers import read_log
+from eseg.training.run_settings import changes
 from eseg.training.step import Stepper
 
 
@@ -341,7 +342,7 @@ def test_a_run_keeps_others_out_of_its_folder(train, toy_config, tmp_path):
     config = toy_config({"train.steps": 2})
     with (
         atomic.sole_writer(tmp_path / "run"),
-        pytest.raises(atomic.FolderError, match=rf"{tmp_path}/run: another process is writing"),
+        pytest.raises(atomic.OutputError, match=rf"{tmp_path}/run: another process is writing"),
     ):
         train(config)
     assert train(config).checkpoint.is_file()

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from eseg.data.samples import TrainBatch
+from eseg.errors import TrainingError
 from eseg.models import create_model
 from eseg.training import step as step_module
 from eseg.training.distributed import Processes
 from eseg.training.state import TrainingState
-from eseg.training.step import Stepper, TrainingError, images_per_part
+from eseg.training.step import Stepper, images_per_part
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 

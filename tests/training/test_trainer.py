@@ -11,17 +11,14 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from eseg.atomic import FolderError
 from eseg.checkpoint import load_checkpoint
 from eseg.config import load_config, open_split, parse_config, to_plain
-from eseg.data.dataset import DataError
 from eseg.data.loaders import make_eval_loader
-from eseg.devices import DeviceError
+from eseg.errors import DataError, DeviceError, OutputError, TrainingError
 from eseg.inference.evaluate import evaluate, evaluate_checkpoint
 from eseg.metrics import scores
 from eseg.training import trainer
 from eseg.training.loggers import read_log
-from eseg.training.step import TrainingError
 
 
 def test_a_run_leaves_everything_about_itself(toy_run):
@@ -145,7 +142,7 @@ def test_a_refused_run_leaves_nothing_behind(toy_config, tmp_path):
 
 def test_an_output_that_cannot_be_a_folder_is_named(toy_config, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(FolderError, match=r"file/run: cannot be written"):
+    with pytest.raises(OutputError, match=r"file/run: cannot be written"):
         trainer.train(toy_config(), tmp_path / "file" / "run", device="cpu")
 
 

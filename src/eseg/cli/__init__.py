@@ -8,7 +8,13 @@ import sys
 import typer
 
 from eseg import __version__
-from eseg.cli import benchmark, deploy, doctor, inference, self_training, training, verify
+from eseg.cli import benchmark_verbs as benchmark
+from eseg.cli import doctor_verbs as doctor
+from eseg.cli import export_verbs as deploy
+from eseg.cli import inference_verbs as inference
+from eseg.cli import self_training_verbs as self_training
+from eseg.cli import training_verbs as training
+from eseg.cli import verify_verbs as verify
 from eseg.cli.options import spell_out_scales
 
 app = typer.Typer(

@@ -71,7 +71,7 @@ def default_output(config: Path) -> Path:
 
 def parse_size(text: str) -> tuple[int, int]:
     """HEIGHTxWIDTH as numbers; raises `ConfigError` for anything else."""
-    from eseg.config import ConfigError
+    from eseg.errors import ConfigError
 
     match = re.fullmatch(r"(\d+)x(\d+)", text)
     if match is None or min(int(match[1]), int(match[2])) < 1:
@@ -81,7 +81,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 def check_target(option: str, path: Path, suffixes: tuple[str, ...]) -> None:
     """Refuse a file that cannot be written, with a `ConfigError`, before minutes of computing."""
-    from eseg.config import ConfigError
+    from eseg.errors import ConfigError
 
     if path.suffix.lower() not in suffixes:
         raise ConfigError(f"{option} {path}: give a file that ends in {' or '.join(suffixes)}")

@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from eseg.errors import EsegError, LostProcessError
+
 console = Console()
 
 _REPEATED, _SECOND_HAND = 3, 6
@@ -29,43 +31,24 @@ def clear_errors(*, resumable: bool = False) -> Iterator[None]:
     Args:
         resumable: Whether interrupted work goes on where it was.
     """
-    import torch
-
-    from eseg.atomic import FolderError
-    from eseg.checkpoint import CheckpointError
-    from eseg.config import ConfigError
-    from eseg.data.dataset import DataError
-    from eseg.deploy.errors import ExportError
-    from eseg.deploy.processes import ProcessError
-    from eseg.deploy.stages import BenchmarkError
-    from eseg.devices import DeviceError
-    from eseg.inference.peers import LostPeerError
-    from eseg.models import BackboneError
-    from eseg.runtime.images import ImageError
-    from eseg.runtime.metadata import RuntimeFileError
-    from eseg.runtime.sessions import EngineError
-    from eseg.training.failures import LostProcessError
-    from eseg.training.step import TrainingError
-
-    expected = (CheckpointError, ConfigError, DataError, DeviceError, BackboneError, TrainingError)
-    expected += (BenchmarkError, EngineError, ExportError, ImageError, ProcessError)
-    expected += (FolderError, RuntimeFileError)
     try:
         yield
-    except (LostPeerError, LostProcessError) as error:
+    except LostProcessError as error:
         _fail(str(error), 2, second_hand=True)
-    except expected as error:
+    except EsegError as error:
         _fail(str(error), 2)
-    except torch.OutOfMemoryError as error:
+    except KeyboardInterrupt:
+        if os.environ.get("LOCAL_RANK", "0") != "0":  # the first process says so
+            raise typer.Exit(130) from None
+        _fail(f"interrupted. {_GO_ON}" if resumable else "interrupted", 130)
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's: it is not imported to ask
+            raise
         _fail(
             "the device is out of memory; lower train.batch_size, raise train.accumulate, or take "
             f"smaller crops or images ({str(error).splitlines()[0]})",
             2,
         )
-    except KeyboardInterrupt:
-        if os.environ.get("LOCAL_RANK", "0") != "0":  # the first process says so
-            raise typer.Exit(130) from None
-        _fail(f"interrupted. {_GO_ON}" if resumable else "interrupted", 130)
 
 
 @contextmanager

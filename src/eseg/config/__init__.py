@@ -7,7 +7,6 @@ from eseg.config.datasets import (
     open_pseudo_labelled,
     open_split,
 )
-from eseg.config.errors import ConfigError
 from eseg.config.loading import (
     load_config,
     parse_config,
@@ -17,6 +16,7 @@ from eseg.config.loading import (
     save_config,
     to_plain,
 )
+from eseg.config.reading import dump_yaml
 from eseg.config.schema import (
     STREETS,
     DataConfig,
@@ -31,7 +31,6 @@ from eseg.config.schema import (
 __all__ = [
     "BUILT_IN",
     "STREETS",
-    "ConfigError",
     "DataConfig",
     "InitConfig",
     "OptimConfig",
@@ -40,6 +39,7 @@ __all__ = [
     "RunConfig",
     "TrainConfig",
     "class_table",
+    "dump_yaml",
     "load_config",
     "load_dataset",
     "open_pseudo_labelled",

@@ -6,16 +6,17 @@ import dataclasses
 import os
 from pathlib import Path
 
-from eseg.config.errors import ConfigError
 from eseg.config.parsing import parse
 from eseg.config.reading import read_yaml
 from eseg.config.schema import STREETS, DataConfig
-from eseg.data.dataset import ClassTable, DataError, SegmentationDataset
+from eseg.data.dataset import SegmentationDataset
 from eseg.data.folder import Folder, FolderConfig
 from eseg.data.listing import SplitConfig
 from eseg.data.official import OFFICIAL, expect_split
 from eseg.data.samples import PseudoLabelled
-from eseg.data.streets import CLASSES, Streets
+from eseg.errors import ConfigError, DataError
+from eseg.runtime.class_table import ClassTable
+from eseg.streets import CLASSES, Streets
 
 BUILT_IN = (STREETS, *OFFICIAL)
 """The data sets that have a name instead of a YAML."""

@@ -11,13 +11,13 @@ from typing import Any
 import yaml
 
 from eseg.config.datasets import BUILT_IN, class_table
-from eseg.config.errors import ConfigError
 from eseg.config.parsing import parse
 from eseg.config.reading import parse_yaml, read_yaml
 from eseg.config.schema import RunConfig
-from eseg.data.streets import StreetsConfig
 from eseg.data.transforms import ResizeConfig
+from eseg.errors import ConfigError
 from eseg.models import PRESETS, ModelConfig
+from eseg.streets import StreetsConfig
 
 _PATHS = (
     ("data", "dataset"), ("data", "root"),

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import pydantic
 
-from eseg.config.errors import ConfigError
+from eseg.errors import ConfigError
 
 Config = TypeVar("Config")
 Place = tuple[str | int, ...]

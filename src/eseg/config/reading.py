@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from eseg.config.errors import ConfigError
+from eseg.errors import ConfigError
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -76,3 +76,8 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 def _refusal(problem: str, node: yaml.Node) -> yaml.MarkedYAMLError:
     return yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark)
+
+
+def dump_yaml(values: Mapping[str, Any]) -> str:
+    """Return plain values as YAML text, keys in their order."""
+    return yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)

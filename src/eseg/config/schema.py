@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 from eseg.data.loaders import LoaderConfig
-from eseg.data.streets import StreetsConfig
 from eseg.data.transforms import AugmentConfig, ResizeConfig
 from eseg.losses import LossConfig
 from eseg.models import ModelConfig
+from eseg.streets import StreetsConfig
 
 STREETS = "streets"
 """The data set that needs no files."""

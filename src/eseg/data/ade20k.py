@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from eseg.data.dataset import ClassTable
 from eseg.data.folder import ClassConfig, FolderConfig
 from eseg.data.listing import SplitConfig
 from eseg.data.unpacked import expect_folder
+from eseg.runtime.class_table import ClassTable
 
 SOURCE = (
     "http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip and, for the test "

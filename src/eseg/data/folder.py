@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from eseg.data.dataset import IGNORE_INDEX, ClassTable, DataError, Sample, SegmentationDataset
-from eseg.data.labels import IDS, Colour, MaskReader, MaskValues
+from eseg.data.dataset import SegmentationDataset
 from eseg.data.listing import SplitConfig, list_pairs
+from eseg.data.mask_values import IDS, Colour, MaskReader, MaskValues
 from eseg.data.reading import read_image
+from eseg.errors import DataError
+from eseg.runtime.class_table import IGNORE_INDEX, ClassTable, Sample
 
 _SHOWN = 3
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from eseg.data.dataset import DataError
+from eseg.errors import DataError
 
 Pair = tuple[PurePosixPath, PurePosixPath | None]
 """An image and its mask or, in a split without masks, None; both relative to the root."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, default_collate
 
-from eseg.data.dataset import DataError, SegmentationDataset
+from eseg.data.dataset import SegmentationDataset
 from eseg.data.samples import (
     EvalDataset,
     EvalImage,
@@ -27,6 +27,7 @@ from eseg.data.samples import (
 )
 from eseg.data.sampling import MixedSampler, TrainSampler, split_batch
 from eseg.data.transforms import AugmentConfig, ResizeConfig
+from eseg.errors import DataError
 
 _MAX_AUTOMATIC_WORKERS = 16
 

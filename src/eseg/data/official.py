@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from eseg.data import ade20k, camvid, cityscapes, vistas
-from eseg.data.dataset import ClassTable
 from eseg.data.folder import FolderConfig
 from eseg.data.unpacked import expect_folder
+from eseg.runtime.class_table import ClassTable
 
 
 @dataclass(frozen=True)

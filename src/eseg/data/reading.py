@@ -10,9 +10,8 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 from PIL import Image
 
-from eseg.data.dataset import DataError
+from eseg.errors import DataError, ImageError
 from eseg.runtime import images
-from eseg.runtime.images import ImageError
 
 _GREY_STEPS = {"L;2": 85, "L;4": 17}
 """Pillow stretches 2- and 4-bit greyscale to 0..255; dividing by the step gives the values back."""

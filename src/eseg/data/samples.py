@@ -11,9 +11,10 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from eseg.data.dataset import DataError, SegmentationDataset
+from eseg.data.dataset import SegmentationDataset
 from eseg.data.sampling import AUGMENTATION_STREAMS, Key
 from eseg.data.transforms import AugmentConfig, ResizeConfig, augment
+from eseg.errors import DataError
 
 
 class TrainBatch(NamedTuple):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch.utils.data import Sampler
 
-from eseg.data.dataset import DataError
+from eseg.errors import DataError
 
 # They keep the streams apart: NumPy pads short seeds with zeros, so (seed, epoch) alone would give
 # the order of an epoch the numbers of its sample 0.

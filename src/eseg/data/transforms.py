@@ -11,7 +11,7 @@ from jaxtyping import Float32, UInt8
 from PIL import Image, ImageEnhance
 from torch import Tensor
 
-from eseg.data.dataset import IGNORE_INDEX, Sample
+from eseg.runtime.class_table import IGNORE_INDEX, Sample
 from eseg.runtime.resizing import ResizeConfig
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from eseg.data.dataset import DataError
+from eseg.errors import DataError
 
 
 def expect_folder(root: Path, folders: tuple[str, ...], source: str) -> str:

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from eseg.data.dataset import DataError
 from eseg.data.folder import ClassConfig, FolderConfig
 from eseg.data.listing import SplitConfig
 from eseg.data.unpacked import expect_folder
+from eseg.errors import DataError
 
 SOURCE = "https://www.mapillary.com/dataset/vistas"
 

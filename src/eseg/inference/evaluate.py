@@ -11,16 +11,17 @@ from torch import Tensor
 
 from eseg.checkpoint import Checkpoint
 from eseg.config import DataConfig, Precision, open_split
-from eseg.data.dataset import ClassTable, DataError
 from eseg.data.folder import absent_counts
 from eseg.data.loaders import make_eval_loader
 from eseg.data.samples import EvalImage
 from eseg.data.transforms import ResizeConfig, to_float
 from eseg.devices import autocast_dtype
-from eseg.inference.labelling import check_scales, label_images
+from eseg.engines.labelling import check_scales, label_images
+from eseg.errors import DataError
 from eseg.inference.submission import Submission
 from eseg.metrics import ConfusionMatrix, Scores, scores
 from eseg.models import ESeg
+from eseg.runtime.class_table import ClassTable
 from eseg.runtime.pictures import palette_image
 
 Visitor = Callable[[EvalImage, Tensor], None]

@@ -12,12 +12,13 @@ from eseg import runtime
 from eseg.checkpoint import Checkpoint, load_checkpoint
 from eseg.config import Precision
 from eseg.devices import autocast_dtype, choose_device
-from eseg.inference.network import TorchNetwork
-from eseg.inference.package import PackagedNetwork
+from eseg.engines.aotinductor import PackagedNetwork
+from eseg.engines.torch_engine import TorchNetwork
+from eseg.errors import EngineError
 from eseg.runtime.images import ImageLike, as_batch
-from eseg.runtime.metadata import ExportInfo
+from eseg.runtime.network_info import ExportInfo
 from eseg.runtime.segmentation import Segmentation
-from eseg.runtime.sessions import SUFFIXES, EngineError
+from eseg.runtime.sessions import SUFFIXES
 
 ENGINES = {"torch": (), "compile": (), **SUFFIXES, "aotinductor": (".pt2",)}
 """Exported files that each engine runs; those without any run checkpoints.
@@ -58,7 +59,7 @@ class Predictor:
     Raises:
         ValueError: A scale is not above 0.
         CheckpointError: The file is not a checkpoint, or its network does not take RGB.
-        RuntimeFileError: The file is no export of eseg, or cannot give what is wanted.
+        ExportFileError: The file is no export of eseg, or cannot give what is wanted.
         EngineError: The engine is unknown, not installed, or cannot do what was asked.
         DeviceError: The device is not there.
 

@@ -9,9 +9,10 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from eseg.config import DataConfig
-from eseg.data.dataset import DataError, SegmentationDataset
+from eseg.data.dataset import SegmentationDataset
 from eseg.data.folder import Folder, FolderConfig
 from eseg.data.official import OFFICIAL, ServerFiles
+from eseg.errors import DataError
 
 
 class Submission:

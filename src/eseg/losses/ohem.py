@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Float32, Int32, Int64, Integer
 from torch import Tensor
 
-from eseg.data.dataset import IGNORE_INDEX
+from eseg.runtime.class_table import IGNORE_INDEX
 
 
 @dataclass(frozen=True)

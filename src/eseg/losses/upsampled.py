@@ -15,9 +15,9 @@ from jaxtyping import Float, Float32, Int64, Integer
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from eseg.data.dataset import IGNORE_INDEX
 from eseg.losses.ohem import pixel_weights, total_weight, weighted_mean
 from eseg.losses.strips import BilinearStrips
+from eseg.runtime.class_table import IGNORE_INDEX
 
 _CPU_STRIP_ELEMENTS = 1 << 19
 """Upsampled logits held at once on a CPU: 2 MB, so that two of them stay in its cache."""

@@ -2,12 +2,10 @@
 
 from eseg.models.build import create_model, list_models, resolve_config
 from eseg.models.config import PRESETS, ModelConfig
-from eseg.models.encoder import BackboneError
 from eseg.models.eseg import ESeg
 
 __all__ = [
     "PRESETS",
-    "BackboneError",
     "ESeg",
     "ModelConfig",
     "create_model",

@@ -10,10 +10,11 @@ from typing import Any
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import nn
 
+from eseg.errors import BackboneError
 from eseg.models.bifpn import BiFPN
 from eseg.models.config import LITE_BACKBONE, PRESETS, ModelConfig
 from eseg.models.deeplabv3plus import DeepLabV3Plus
-from eseg.models.encoder import BackboneError, TimmEncoder
+from eseg.models.encoder import TimmEncoder
 from eseg.models.eseg import ESeg
 from eseg.models.fpn import FPN
 from eseg.models.fusion import SoftmaxFusion

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from timm.models import FeatureInfo
 from torch import Tensor, nn
 
+from eseg.errors import BackboneError
 from eseg.models.layers import (
     FeatureSpec,
     FeatureStage,
@@ -22,10 +23,6 @@ from eseg.models.layers import (
 
 PROBE_SIZE = (65, 97)
 """A size that no stride divides: what a backbone makes of it shows how it rounds."""
-
-
-class BackboneError(ValueError):
-    """The backbone does not exist, cannot serve as an encoder, or has no weights to load."""
 
 
 class TimmEncoder(FeatureStage):

@@ -6,17 +6,16 @@ Example:
     >>> predict("street.jpg").overlay().save("overlay.png")
 """
 
-from eseg.runtime.images import ImageError
-from eseg.runtime.metadata import ExportInfo, RuntimeFileError
+from eseg.errors import EngineError, ExportFileError, ImageError
+from eseg.runtime.network_info import ExportInfo
 from eseg.runtime.predictor import Predictor
 from eseg.runtime.segmentation import Segmentation
-from eseg.runtime.sessions import EngineError
 
 __all__ = [
     "EngineError",
+    "ExportFileError",
     "ExportInfo",
     "ImageError",
     "Predictor",
-    "RuntimeFileError",
     "Segmentation",
 ]

@@ -15,6 +15,8 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from eseg.errors import ImageError
+
 ImageLike: TypeAlias = str | Path | Image.Image | np.ndarray
 """A file, a Pillow picture of 8 bits, or a uint8 RGB array (height, width, 3)."""
 
@@ -46,10 +48,6 @@ class Header(NamedTuple):
 
     mode: str
     orientation: int
-
-
-class ImageError(ValueError):
-    """Something given as an image is none; the message names the file, the value and the remedy."""
 
 
 def as_pixels(image: ImageLike) -> np.ndarray:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from eseg.runtime.images import ImageError
-from eseg.runtime.metadata import ExportInfo, RuntimeFileError
+from eseg.errors import ExportFileError, ImageError
+from eseg.runtime.network_info import ExportInfo
 
 
 def check_size(info: ExportInfo, path: str | Path, height: int, width: int) -> None:
@@ -26,7 +26,7 @@ def check_size(info: ExportInfo, path: str | Path, height: int, width: int) -> N
 
 
 def check_gives_logits(info: ExportInfo, path: str | Path, wanted: str) -> None:
-    """Refuse a file of labels, with a `RuntimeFileError`, where something more is wanted of it.
+    """Refuse a file of labels, with a `ExportFileError`, where something more is wanted of it.
 
     Args:
         info: What the file says of itself.
@@ -34,6 +34,6 @@ def check_gives_logits(info: ExportInfo, path: str | Path, wanted: str) -> None:
         wanted: What only logits give, for the message: "confidence".
     """
     if info.outputs != "logits":
-        raise RuntimeFileError(
+        raise ExportFileError(
             f"{path}: holds labels only, no {wanted}; export it with --outputs logits"
         )

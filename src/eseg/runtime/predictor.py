@@ -8,16 +8,12 @@ from typing import overload
 
 import numpy as np
 
-from eseg.inference.labels_numpy import (
-    prepare,
-    upsample_labels,
-    upsample_labels_with_confidence,
-)
 from eseg.runtime.images import ImageLike, as_batch, as_pixels
 from eseg.runtime.limits import check_gives_logits, check_size
 from eseg.runtime.resizing import labels_at, to_size
 from eseg.runtime.segmentation import Segmentation
 from eseg.runtime.sessions import open_session
+from eseg.runtime.upsampling import prepare, upsample_labels, upsample_labels_with_confidence
 
 
 class Predictor:
@@ -39,7 +35,7 @@ class Predictor:
 
     Raises:
         EngineError: The engine is unknown, not installed, or cannot do what was asked.
-        RuntimeFileError: The file is missing, damaged, of another origin or of a newer version; or
+        ExportFileError: The file is missing, damaged, of another origin or of a newer version; or
             confidence is wanted of a file that holds labels only.
 
     Example:
@@ -104,7 +100,7 @@ class Predictor:
 
         Raises:
             ImageError: It is no readable image, or not of the size that the file takes.
-            RuntimeFileError: The file holds labels only.
+            ExportFileError: The file holds labels only.
         """
         check_gives_logits(self.info, self._path, "logits")
         return self._run(as_pixels(image))

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from eseg.runtime.metadata import KEY, ExportInfo, RuntimeFileError
+from eseg.errors import EngineError, ExportFileError
+from eseg.runtime.network_info import KEY, ExportInfo
 
 if TYPE_CHECKING:
     import openvino
@@ -19,10 +20,6 @@ SUFFIXES = {"onnxruntime": (".onnx",), "openvino": (".xml", ".onnx")}
 """What each engine runs. The first engine that runs a suffix is the one for it by default."""
 
 _OPENVINO_TYPES = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
-
-
-class EngineError(RuntimeError):
-    """An engine, or its device, is not there or cannot do what was asked; the message says what."""
 
 
 def open_session(
@@ -48,7 +45,7 @@ def open_session(
 
     Raises:
         EngineError: The engine is unknown, not installed, or cannot do what was asked.
-        RuntimeFileError: The file is missing, damaged, of another origin or of a newer version.
+        ExportFileError: The file is missing, damaged, of another origin or of a newer version.
         ValueError: Less than one thread.
     """
     path = Path(path)
@@ -56,9 +53,9 @@ def open_session(
     if threads is not None and threads < 1:
         raise ValueError(f"threads must be at least 1, not {threads}")
     if not path.is_file():
-        raise RuntimeFileError(f"{path}: no such file; correct the path, or write it: eseg export")
+        raise ExportFileError(f"{path}: no such file; correct the path, or write it: eseg export")
     if not os.access(path, os.R_OK):
-        raise RuntimeFileError(f"{path}: no permission to read it")
+        raise ExportFileError(f"{path}: no permission to read it")
     if engine == "onnxruntime":
         return OnnxSession(path, device or "cpu", precision, threads)
     return OpenVinoSession(path, device or "cpu", precision, threads)
@@ -69,14 +66,14 @@ def choose_engine(path: Path, engine: str | None) -> str:
 
     Raises:
         EngineError: The engine is unknown, or does not run such a file.
-        RuntimeFileError: No engine runs such a file.
+        ExportFileError: No engine runs such a file.
     """
     suffix = path.suffix.lower()
     if engine is not None and engine not in SUFFIXES:
         raise EngineError(f"no engine {engine!r}; there are {', '.join(SUFFIXES)}")
     fitting = [name for name, suffixes in SUFFIXES.items() if suffix in suffixes]
     if not fitting:
-        raise RuntimeFileError(
+        raise ExportFileError(
             f"{path}: not an exported file (.onnx, or .xml of OpenVINO); a checkpoint is exported "
             "by: eseg export CHECKPOINT"
         )
@@ -268,7 +265,7 @@ def _check_signature(
     """Refuse a network that does not take what its description says."""
     height, width = info.size or (None, None)
     if (inputs, outputs, is_uint8, shape) != (1, 1, True, [1, height, width, 3]):
-        raise RuntimeFileError(
+        raise ExportFileError(
             f"{path}: its network does not take one uint8 image of the size in its description; "
             "export it again"
         )
@@ -278,10 +275,10 @@ def _not_installed(package: str, error: ImportError) -> EngineError:
     return EngineError(f"the package {package} cannot be imported ({error}): pip install {package}")
 
 
-def _unreadable(path: Path, engine: str, error: Exception) -> RuntimeFileError:
+def _unreadable(path: Path, engine: str, error: Exception) -> ExportFileError:
     """An engine's refusal in one line: the last one of its message that is not empty."""
     lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return RuntimeFileError(
+    return ExportFileError(
         f"{path}: {engine} cannot load it ({lines[-1].strip()}); it may be truncated, damaged or "
         f"written for a newer {engine}: copy or export it again"
     )

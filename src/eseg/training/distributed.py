@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from eseg.devices import DeviceError
+from eseg.errors import DeviceError
 
 if TYPE_CHECKING or dist.is_available():  # some builds for small devices have no such part
     from torch.distributed.distributed_c10d import PrefixStore, Store

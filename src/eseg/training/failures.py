@@ -7,13 +7,9 @@ from contextlib import contextmanager
 
 import torch.distributed as dist
 
-from eseg.training.step import TrainingError
+from eseg.errors import LostProcessError, TrainingError
 
 _GO_ON = "The same command (eseg train: with --resume) goes on from the last checkpoint"
-
-
-class LostProcessError(TrainingError):
-    """Another process of the run has ended; its own message, or torchrun's summary, says why."""
 
 
 @contextmanager

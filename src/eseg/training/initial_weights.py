@@ -11,9 +11,10 @@ from typing import Any
 
 from torch import Tensor
 
-from eseg.checkpoint import CheckpointError, load_checkpoint
-from eseg.data.dataset import ClassTable
+from eseg.checkpoint import load_checkpoint
+from eseg.errors import CheckpointError
 from eseg.models import ESeg, ModelConfig
+from eseg.runtime.class_table import ClassTable
 
 _HEAD = "head"
 _FREE = {"num_classes", "norm_momentum", "fusion_slope"}

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from eseg.atomic import replacing
+from eseg.runtime.writing import replacing
 
 LOG = "log.jsonl"
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from eseg.checkpoint import Checkpoint, CheckpointError, load_checkpoint
+from eseg.checkpoint import Checkpoint, load_checkpoint
 from eseg.config import RunConfig, to_plain
-from eseg.data.dataset import ClassTable
-from eseg.inference.settings_file import changes
+from eseg.errors import CheckpointError
+from eseg.runtime.class_table import ClassTable
 from eseg.training.run_folder import BEST, LAST, PREVIOUS
+from eseg.training.run_settings import changes
 
 _MAY_CHANGE = (
     "data.dataset", "data.root", "data.pseudo.dataset", "data.pseudo.root", "init",

@@ -9,13 +9,15 @@ from typing import Any
 
 from rich.console import Console
 
-from eseg.atomic import remove_unfinished, replacing
-from eseg.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from eseg.checkpoint import load_checkpoint, save_checkpoint
 from eseg.config import RunConfig, save_config
-from eseg.data.dataset import ClassTable, SegmentationDataset
+from eseg.data.dataset import SegmentationDataset
+from eseg.errors import CheckpointError
 from eseg.metrics import Scores
+from eseg.runtime.class_table import ClassTable
+from eseg.runtime.writing import remove_unfinished, replacing
 from eseg.training.loggers import LOG, RunLog
-from eseg.training.report import write_report
+from eseg.training.run_report import write_report
 from eseg.training.state import TrainingState
 
 CONFIG = "config.yaml"

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch.optim import SGD
 
-from eseg.checkpoint import Checkpoint, CheckpointError
+from eseg.checkpoint import Checkpoint
 from eseg.config import RunConfig, to_plain
-from eseg.data.dataset import ClassTable
+from eseg.errors import CheckpointError
 from eseg.models import ESeg
+from eseg.runtime.class_table import ClassTable
 from eseg.training.ema import WeightAverage
 from eseg.training.optim import build_optimizer
 

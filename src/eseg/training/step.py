@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from eseg.config import RunConfig
 from eseg.data.samples import TrainBatch
 from eseg.data.transforms import to_float
+from eseg.errors import TrainingError
 from eseg.losses import upsampled_ohem_cross_entropy
 from eseg.training.distributed import (
     Processes,
@@ -24,10 +25,6 @@ from eseg.training.distributed import (
 )
 from eseg.training.optim import learning_rate
 from eseg.training.state import TrainingState
-
-
-class TrainingError(RuntimeError):
-    """Training cannot go on; the message says why and what to try."""
 
 
 class Stepper:

@@ -12,23 +12,20 @@ import torch
 from rich.console import Console
 from rich.text import Text
 
-from eseg.atomic import sole_writer
-from eseg.checkpoint import Checkpoint, CheckpointError
+from eseg.checkpoint import Checkpoint
 from eseg.config import RunConfig, open_pseudo_labelled, open_split
-from eseg.data.dataset import ClassTable, DataError, SegmentationDataset
+from eseg.data.dataset import SegmentationDataset
 from eseg.data.folder import absent_counts
 from eseg.data.loaders import make_eval_loader, make_train_loader
 from eseg.data.samples import PseudoLabelled
 from eseg.devices import autocast_dtype, choose_device
+from eseg.errors import CheckpointError, DataError
 from eseg.inference.evaluate import evaluate
 from eseg.metrics import Scores, scores
 from eseg.models import create_model
-from eseg.training.distributed import (
-    Processes,
-    is_same_everywhere,
-    join_processes,
-    share_network,
-)
+from eseg.runtime.class_table import ClassTable
+from eseg.runtime.writing import sole_writer
+from eseg.training.distributed import Processes, is_same_everywhere, join_processes, share_network
 from eseg.training.failures import clear_failures
 from eseg.training.initial_weights import InitialWeights, load_initial_weights
 from eseg.training.progress import Meter, TrainProgress, peak_memory_mib
@@ -83,7 +80,7 @@ def train(
         DeviceError: The device is not there.
         CheckpointError: The folder holds a run already, or cannot be resumed; the checkpoint to
             start from does not fit; or the disk is full.
-        FolderError: The folder cannot be written, or another run is writing there.
+        OutputError: The folder cannot be written, or another run is writing there.
         TrainingError: The loss became NaN or infinite, the batch cannot be shared out, or another
             process of the run was lost.
     """

@@ -1,0 +1,275 @@
+"""How fast networks go from image to labels on this machine, all in one interleaved run."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from eseg.config import parse_model_config
+from eseg.deploy.benchmark.environment import describe_environment
+from eseg.deploy.benchmark.matrix_products import SIDES, MatrixProducts
+from eseg.deploy.benchmark.processes import Remote
+from eseg.deploy.benchmark.profile import PAPER_SIZE, Profile, profile
+from eseg.deploy.benchmark.timed_network import About, Subject, TimedNetwork
+from eseg.deploy.benchmark.timed_picture import TimedPicture, draw_picture, load_picture
+from eseg.deploy.benchmark.timing import UNSTEADY, Times, ratio, take_turns
+from eseg.errors import BenchmarkError
+
+PACKAGES = ("eseg", "numpy", "pillow", "torch", "onnxruntime", "openvino", "numba")
+"""Distributions whose versions decide how fast something is."""
+
+Track = Callable[[Iterable[int]], Iterable[int]]
+
+_DECODING, _PRODUCTS = "decoding", "matrix products"
+"""What takes turns besides the networks; names of subjects hold an engine, so these differ."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of one subject.
+
+    Attributes:
+        subject: The network and its engine.
+        about: What is known of it once it is loaded.
+        profile: Parameters, and multiply-accumulates at the size of the images.
+        rounds: Seconds by step and of the whole, of every round.
+        memory: MiB at the highest: of its `process`, since before the `network`, allocated by
+            `cuda`.
+        labels: Labels of every image, uint8 (height, width), if they were asked for.
+    """
+
+    subject: Subject
+    about: About
+    profile: Profile
+    rounds: list[dict[str, float]]
+    memory: dict[str, float]
+    labels: list[np.ndarray]
+
+    def seconds(self, stage: str = "whole") -> list[float]:
+        """Of every round, by stage; none if the subject has no such stage."""
+        return [taken[stage] for taken in self.rounds if stage in taken]
+
+    @property
+    def gflops_per_second(self) -> float:
+        """Operations of the network, two per multiply-accumulate, in the median time it takes."""
+        return 2 * self.profile.macs / (Times.of(self.seconds("network")).median / 1000) / 1e9
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What was measured in one run.
+
+    Attributes:
+        measured: The subjects, in the order in which they were given.
+        pictures: The images, all of one size; round after round the next of them was taken.
+        decoding: Seconds to decode one, of every round.
+        peak: GFLOP/s of fp32 matrix products in every round; none on other devices than CPUs.
+        product: Library and side of those matrices.
+        environment: Machine and versions.
+    """
+
+    measured: list[Measured]
+    pictures: list[TimedPicture]
+    decoding: list[float]
+    peak: list[float]
+    product: dict[str, str | int]
+    environment: dict[str, str | int | None]
+
+    def ratio(self, measured: Measured) -> float:
+        """The whole time of a subject as a multiple of the first one's."""
+        return ratio(measured.seconds(), self.measured[0].seconds())
+
+    def peak_share(self, measured: Measured) -> float | None:
+        """Share of the machine's rate of matrix products that a network in fp32 attains."""
+        if not self.peak or measured.about.precision != "fp32":
+            return None
+        return measured.gflops_per_second / float(np.median(self.peak))
+
+    def with_decoding(self, measured: Measured) -> list[float]:
+        """Seconds from an encoded image to labels: the sum of two times of the same round."""
+        return [sum(both) for both in zip(measured.seconds(), self.decoding, strict=True)]
+
+    @property
+    def unsteady(self) -> dict[str, float]:
+        """Subjects whose times spread more than they should, and how far."""
+        spreads = {m.subject.name: Times.of(m.seconds()).spread for m in self.measured}
+        return {name: spread for name, spread in spreads.items() if spread > UNSTEADY}
+
+
+def benchmark(
+    subjects: Sequence[Subject],
+    *,
+    size: tuple[int, int] | None = None,
+    images: Sequence[Path] = (),
+    rounds: int = 20,
+    seed: int = 0,
+    with_labels: bool = False,
+    track: Track = iter,
+    say: Callable[[str], object] = lambda _: None,
+) -> Benchmark:
+    """Time subjects, their stages, decoding, and on CPUs the products of matrices.
+
+    Every subject has a process of its own, and takes one turn per round in a new order every round.
+
+    Args:
+        subjects: At least one, all for the same device and number of threads.
+        size: (height, width) of the images; by default the one that an exported file was made
+            for, the first image's own, or 1024x2048.
+        images: Picture files; by default a street scene is drawn.
+        rounds: Times per subject.
+        seed: Of the order within rounds.
+        with_labels: Whether the labels of all images are wanted too.
+        track: Wraps the numbers of the rounds, to show progress.
+        say: Is told what takes a while.
+
+    Raises:
+        BenchmarkError: The subjects take images of different sizes only.
+        ImageError: An image cannot be read.
+        CheckpointError, ExportFileError, EngineError, DeviceError: A subject cannot be run.
+        BenchmarkError: The process of a subject ended, for want of memory as a rule.
+    """
+    on_cpu = subjects[0].device == "cpu"
+    with running(subjects) as networks, ExitStack() as stack:
+        abouts: dict[str, About] = {}
+        for name, network in networks.items():
+            say(f"loading {name}")
+            abouts[name] = network.call("about")
+        size = agree_on_size({s.path: abouts[s.name].size for s in subjects}, size)
+        pictures: list[TimedPicture] = []
+        for file in images:
+            pictures.append(load_picture(file, size))
+            size = pictures[0].size
+        if not pictures:
+            pictures.append(draw_picture(size or PAPER_SIZE))
+        turns: dict[str, Callable[[int], float]] = {
+            _DECODING: lambda number: _seconds_of(pictures[number % len(pictures)].decode)
+        }
+        product = {}
+        if on_cpu:
+            say("multiplying matrices")
+            threads = subjects[0].threads
+            products = stack.enter_context(Remote(_PRODUCTS, MatrixProducts, threads, SIDES))
+            turns[_PRODUCTS] = functools.partial(products.call, "turn")
+            product = products.call("about")
+        measured, others = measure(
+            subjects,
+            networks,
+            [picture.pixels for picture in pictures],
+            turns,
+            rounds,
+            seed=seed,
+            with_labels=with_labels,
+            track=track,
+            say=say,
+        )
+    return Benchmark(
+        measured,
+        pictures,
+        others[_DECODING],
+        others.get(_PRODUCTS, []),
+        product,
+        describe_environment(PACKAGES),
+    )
+
+
+def measure(
+    subjects: Sequence[Subject],
+    networks: Mapping[str, Remote],
+    images: Sequence[np.ndarray],
+    others: Mapping[str, Callable[[int], float]],
+    rounds: int,
+    *,
+    seed: int = 0,
+    with_labels: bool = False,
+    track: Track = iter,
+    say: Callable[[str], object] = lambda _: None,
+) -> tuple[list[Measured], dict[str, list[float]]]:
+    """Let running networks, and whatever else there is, take turns on images of one size.
+
+    Args:
+        subjects: What the networks are.
+        networks: From `running`.
+        images: uint8 RGB (height, width, 3); round after round the next of them is taken.
+        others: What else takes turns, by name.
+        rounds: How many.
+        seed: Of the order within rounds.
+        with_labels: Whether the labels of all images are wanted too.
+        track: Wraps the numbers of the rounds, to show progress.
+        say: Is told what takes a while.
+
+    Returns:
+        What was measured of each subject, and the results of the others.
+    """
+    size = (images[0].shape[0], images[0].shape[1])
+    abouts, profiles = {}, {}
+    for name, network in networks.items():
+        say(f"warming up {name}")
+        abouts[name] = network.call("about")
+        profiles[name] = profile(parse_model_config(abouts[name].model), size)
+        network.call("show", list(images))
+    turns = {name: functools.partial(network.call, "turn") for name, network in networks.items()}
+    taken = take_turns(turns | dict(others), rounds, seed=seed, track=track)
+    measured = []
+    for subject in subjects:
+        network = networks[subject.name]
+        wanted = range(len(images)) if with_labels else ()
+        measured.append(
+            Measured(
+                subject,
+                abouts[subject.name],
+                profiles[subject.name],
+                taken[subject.name],
+                network.call("memory"),
+                [network.call("labels", index) for index in wanted],
+            )
+        )
+    return measured, {name: taken[name] for name in others}
+
+
+@contextmanager
+def running(subjects: Sequence[Subject]) -> Iterator[dict[str, Remote]]:
+    """The networks by their subjects' names, each in a process of its own, ended afterwards."""
+    with ExitStack() as stack:
+        yield {subject.name: stack.enter_context(start(subject)) for subject in subjects}
+
+
+def start(subject: Subject) -> Remote:
+    """A `TimedNetwork` in a process of its own."""
+    return Remote(subject.name, TimedNetwork, subject)
+
+
+def agree_on_size(
+    fixed: Mapping[Path, tuple[int, int] | None], wanted: tuple[int, int] | None
+) -> tuple[int, int] | None:
+    """The one (height, width) that all files take; None if they and the caller leave it open.
+
+    Args:
+        fixed: The only size that each file takes, or None if it takes every size.
+        wanted: The size that the caller wants, if any.
+
+    Raises:
+        BenchmarkError: There is no such size.
+    """
+    for path, size in fixed.items():
+        if size is None:
+            continue
+        if wanted is not None and size != wanted:
+            raise BenchmarkError(
+                f"{path} takes {size[0]}x{size[1]} only, but --size or another file wants "
+                f"{wanted[0]}x{wanted[1]}: time it on its own without --size, or export it with "
+                f"--size {wanted[0]}x{wanted[1]} or --dynamic"
+            )
+        wanted = size
+    return wanted
+
+
+def _seconds_of(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start

@@ -1,0 +1,203 @@
+"""What a person, or a program, gets to see of a benchmark: tables, notes, a plot and JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from eseg.deploy.benchmark.benchmark import Benchmark, Measured
+from eseg.deploy.benchmark.timed_network import STAGES
+from eseg.deploy.benchmark.timing import Times
+
+_COLOURS = {
+    "decoding": "#b8b8b8",
+    "preprocess": "#e6a04b",
+    "network": "#3b6fb6",
+    "labels": "#4aa06c",
+}
+
+
+def benchmark_tables(result: Benchmark) -> list[Table]:
+    """The times, and what they rest on."""
+    return [_times_table(result), _cost_table(result)]
+
+
+def benchmark_notes(result: Benchmark) -> list[str]:
+    """What one has to know to read the tables, a line each."""
+    decoding = Times.of(result.decoding)
+    notes = [
+        f"whole: from a uint8 image in memory to uint8 labels in memory; decoding the image "
+        f"({result.pictures[0].encoding}) takes {decoding.median:.1f} ms more"
+    ]
+    # Exported graphs normalise the image themselves, so that they have no such stage.
+    if any(not m.seconds("preprocess") for m in result.measured):
+        notes.append(
+            "-: within the network; exported graphs normalise the image, and with --outputs labels "
+            "make the labels too"
+        )
+    if result.peak:
+        notes.append(
+            f"peak: fp32 matrix products reach {np.median(result.peak):.0f} GFLOP/s here "
+            f"({result.product['library']}, side {result.product['side']})"
+        )
+    random = dict.fromkeys(m.subject.name for m in result.measured if not m.subject.is_trained)
+    if random:
+        notes.append(
+            f"random weights: {', '.join(random)}; their labels are near noise, which takes the "
+            "labels stage longer than what a trained network gives"
+        )
+    return notes
+
+
+def benchmark_warnings(result: Benchmark) -> list[str]:
+    """What casts doubt on the figures, a line each."""
+    if not result.unsteady:
+        return []
+    worst = max(result.unsteady, key=result.unsteady.__getitem__)
+    return [
+        f"the machine is not steady: from p5 to p95 the times of {worst} spread over "
+        f"{result.unsteady[worst]:.0%} of their median; stop what else runs, or take more --rounds"
+    ]
+
+
+def benchmark_dict(result: Benchmark) -> dict[str, Any]:
+    """Everything for JSON: times in milliseconds, memory in MiB."""
+    pictures, first = result.pictures, result.measured[0].subject
+    return {
+        "images": {"size": pictures[0].size, "sources": [picture.source for picture in pictures]},
+        "decoding": Times.of(result.decoding).to_dict()
+        | {
+            "encodings": [picture.encoding for picture in pictures],
+            "bytes": [len(picture.encoded) for picture in pictures],
+        },
+        "subjects": [_subject_dict(result, measured) for measured in result.measured],
+        "rounds": len(result.decoding),
+        "device": first.device,
+        "threads": first.threads if first.device == "cpu" else None,
+        "peak": {"gflops_per_second": round(float(np.median(result.peak)), 1)} | result.product
+        if result.peak
+        else None,
+        "warnings": benchmark_warnings(result),
+        "environment": result.environment,
+    }
+
+
+def save_benchmark_plot(result: Benchmark, path: Path) -> None:
+    """Bars of the stages' medians, the first subject on top; whiskers are p5 and p95 of the whole.
+
+    Args:
+        result: What to draw.
+        path: A picture file, as PNG or SVG.
+    """
+    from matplotlib.figure import Figure  # half a second that nobody should wait for elsewhere
+
+    names = [m.subject.name for m in result.measured]
+    figure = Figure(figsize=(8, 1.6 + 0.45 * len(names)), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    left = np.zeros(len(names))
+    for stage in STAGES:
+        widths = [
+            Times.of(m.seconds(stage)).median if m.seconds(stage) else 0.0 for m in result.measured
+        ]
+        if any(widths):
+            axes.barh(names, widths, left=left, height=0.6, color=_COLOURS[stage], label=stage)
+        left += widths
+    decoding = Times.of(result.decoding).median
+    label = f"decoding {result.pictures[0].encoding}"
+    axes.barh([label], [decoding], height=0.6, color=_COLOURS["decoding"])
+    for row, measured in enumerate(result.measured):
+        whole = Times.of(measured.seconds())
+        axes.plot([whole.p5, whole.p95], [row, row], color="black", linewidth=1, marker="|")
+        axes.annotate(
+            f"{whole.median:.1f} ms",
+            (max(whole.p95, left[row]), row),
+            xytext=(5, 0),
+            textcoords="offset points",
+            va="center",
+        )
+    axes.invert_yaxis()
+    axes.margins(x=0.15)
+    axes.set_xlim(left=0)
+    height, width = result.pictures[0].size
+    first = result.measured[0].subject
+    place = first.device if first.device != "cpu" else f"cpu, threads: {first.threads}"
+    axes.set_xlabel(f"ms per image of {height}x{width} ({place})")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside upper right", ncols=len(STAGES), frameon=False)
+    figure.savefig(path)
+
+
+def _times_table(result: Benchmark) -> Table:
+    height, width = result.pictures[0].size
+    table = Table(title=f"ms per image of {height}x{width}", box=box.SIMPLE_HEAD)
+    table.add_column("subject", overflow="fold")
+    for heading in ("prep.", "network", "labels", "whole", "p5", "p95", "fps", "ratio"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for measured in result.measured:
+        whole = Times.of(measured.seconds())
+        table.add_row(
+            Text(measured.subject.name),
+            *(_stage_cell(measured, stage) for stage in STAGES),
+            f"[bold]{whole.median:.1f}",
+            f"{whole.p5:.1f}",
+            f"{whole.p95:.1f}",
+            f"{1000 / whole.median:.1f}",
+            f"{result.ratio(measured):.2f}",
+        )
+    return table
+
+
+def _cost_table(result: Benchmark) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("subject", overflow="fold")
+    for heading in ("precision", "params", "MACs", "GFLOP/s", "of peak", "memory"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for measured in result.measured:
+        share = result.peak_share(measured)
+        memory = measured.memory
+        table.add_row(
+            Text(measured.subject.name),
+            measured.about.precision,
+            f"{measured.profile.parameters / 1e6:.1f} M",
+            f"{measured.profile.macs / 1e9:.1f} G",
+            f"{measured.gflops_per_second:.0f}",
+            "-" if share is None else f"{share:.0%}",
+            f"{memory.get('cuda', memory['process']):.0f} MiB",
+        )
+    return table
+
+
+def _stage_cell(measured: Measured, stage: str) -> str:
+    seconds = measured.seconds(stage)
+    return f"{Times.of(seconds).median:.1f}" if seconds else "-"
+
+
+def _subject_dict(result: Benchmark, measured: Measured) -> dict[str, Any]:
+    subject, share = measured.subject, result.peak_share(measured)
+    whole = measured.seconds()
+    return {
+        "name": subject.name,
+        "engine": subject.engine,
+        "precision": measured.about.precision,
+        "outputs": measured.about.outputs,
+        "weights": "trained" if subject.is_trained else "random",
+        "parameters": measured.profile.parameters,
+        "macs": measured.profile.macs,
+        "stages_ms": {
+            stage: Times.of(measured.seconds(stage)).to_dict()
+            for stage in STAGES
+            if measured.seconds(stage)
+        },
+        "whole_ms": Times.of(whole).to_dict(),
+        "with_decoding_ms": Times.of(result.with_decoding(measured)).to_dict(),
+        "images_per_second": round(1000 / Times.of(whole).median, 3),
+        "ratio": round(result.ratio(measured), 4),
+        "gflops_per_second": round(measured.gflops_per_second, 1),
+        "share_of_peak": None if share is None else round(share, 4),
+        "peak_memory_mib": {name: round(value, 1) for name, value in measured.memory.items()},
+    }

@@ -1,0 +1,257 @@
+"""Which of the presets holds a rate of images on this machine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal, get_args
+
+import numpy as np
+
+from eseg.deploy.benchmark.benchmark import Track, start
+from eseg.deploy.benchmark.profile import Profile, profile
+from eseg.deploy.benchmark.subjects import find_subjects
+from eseg.deploy.benchmark.timed_network import Subject
+from eseg.deploy.benchmark.timed_picture import draw_picture
+from eseg.deploy.benchmark.timing import Times, take_turns
+from eseg.errors import BenchmarkError
+from eseg.models import PRESETS
+from eseg.models.config import LITE_BACKBONE
+
+PAPER_MIOU = {
+    "eseg_lite_s": 76.0,
+    "eseg_lite_m": 78.6,
+    "eseg_lite_l": 80.1,
+    "eseg_s": 80.1,
+    "eseg_m": 81.6,
+    "eseg_l": 82.6,
+}
+"""The paper's mIoU on Cityscapes val, without extra data (Tables 4 and 7); not measured here."""
+
+Family = Literal["all", "lite", "full"]
+
+_HOPELESS = 2.0
+"""Presets whose first image takes this many times what it may are not timed further."""
+
+_ROUNDS_PER_ENGINE = 5
+
+_SIZE_STEP = 32
+_SIZES_TRIED = 6
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A preset on this machine.
+
+    Attributes:
+        preset: Its name.
+        miou: The paper's mIoU on Cityscapes val, in per cent.
+        profile: Parameters, and multiply-accumulates at this size.
+        times: From a uint8 image in memory to uint8 labels in memory.
+        images: How many were timed; one where that left no hope.
+        holds: Whether 95 % of the images took no longer than the rate allows.
+    """
+
+    preset: str
+    miou: float
+    profile: Profile
+    times: Times
+    images: int
+    holds: bool
+
+
+@dataclass(frozen=True)
+class WayOut:
+    """A smaller size at which a preset holds the rate, as timed."""
+
+    preset: str
+    size: tuple[int, int]
+    times: Times
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What there was to choose from.
+
+    Attributes:
+        fps: The rate that was asked for, in images per second.
+        size: (height, width) of the images.
+        engine: What ran the networks.
+        engines: Median ms of the smallest preset on each engine; one alone if it was given.
+        candidates: The presets, those with few multiply-accumulates first.
+        way_out: Where none holds the rate: a smaller size at which the fastest does.
+    """
+
+    fps: float
+    size: tuple[int, int]
+    engine: str
+    engines: dict[str, float]
+    candidates: list[Candidate]
+    way_out: WayOut | None = None
+
+    @property
+    def best(self) -> Candidate | None:
+        """Of those that hold the rate the most accurate, and of equals the fastest."""
+        return max(
+            (candidate for candidate in self.candidates if candidate.holds),
+            key=lambda candidate: (candidate.miou, -candidate.times.median),
+            default=None,
+        )
+
+
+def choose(
+    fps: float,
+    size: tuple[int, int],
+    *,
+    engine: str | None = None,
+    family: str = "all",
+    device: str | None = None,
+    precision: str = "auto",
+    threads: int = 1,
+    rounds: int = 20,
+    track: Track = iter,
+    say: Callable[[str], object] = lambda _: None,
+) -> Choice:
+    """Time the presets and see which of them hold a rate.
+
+    A rate is held where the 95th percentile of the time from a uint8 image in memory to uint8
+    labels in memory is no longer than the rate allows. Weights are random, so that making labels
+    takes a little longer than for a trained network.
+
+    Args:
+        fps: Images per second, above 0.
+        size: (height, width) of the images.
+        engine: What runs the networks; by default the one that is fastest for the smallest preset.
+        family: `lite`, `full`, or `all`.
+        device: Where to compute; the fastest there is by default.
+        precision: `auto`, `fp32`, `bf16` or `fp16`.
+        threads: Threads of a CPU to compute with.
+        rounds: Images to time per preset.
+        track: Wraps the numbers of the rounds, to show progress.
+        say: Is told what takes a while.
+
+    Raises:
+        BenchmarkError: The rate or the family makes no sense.
+        DeviceError, EngineError, ExportError: The device or the engine is not there.
+        BenchmarkError: The process of a preset ended, for want of memory as a rule.
+    """
+    if not 0 < fps < math.inf:
+        raise BenchmarkError(f"--fps {fps:g}: a rate is above 0 images per second, such as 30")
+    presets = members(family)
+    pixels = draw_picture(size).pixels
+    with TemporaryDirectory() as folder:
+
+        def find(preset: str, engines: Sequence[str]) -> list[Subject]:
+            return find_subjects(
+                [preset],
+                Path(folder),
+                engines=engines,
+                device=device,
+                precision=precision,
+                threads=threads,
+                say=say,
+            )
+
+        # Within the Lite presets and within the others, the first is the smallest.
+        smallest = {s.engine: s for s in find(presets[0], [engine] if engine else [])}
+        engines = _compare_engines(smallest, pixels, say)
+        engine = min(engines, key=engines.__getitem__)
+        profiles = {preset: profile(preset, size) for preset in presets}
+        subjects = {presets[0]: smallest[engine]}
+        subjects |= {preset: find(preset, [engine])[0] for preset in presets[1:]}
+        timed = _time_presets(subjects, pixels, fps, rounds, track, say)
+        candidates = [
+            Candidate(
+                preset,
+                PAPER_MIOU[preset],
+                profiles[preset],
+                times=Times.of(seconds),
+                images=len(seconds),
+                holds=len(seconds) == rounds and Times.of(seconds).p95 <= 1000 / fps,
+            )
+            for preset, seconds in sorted(timed.items(), key=lambda item: profiles[item[0]].macs)
+        ]
+        choice = Choice(fps, size, engine, engines, candidates)
+        if choice.best is not None:
+            return choice
+        fastest = min(candidates, key=lambda candidate: candidate.times.median)
+        way_out = _way_out(subjects[fastest.preset], fastest, size, fps, rounds, say)
+    return replace(choice, way_out=way_out)
+
+
+def members(family: str) -> list[str]:
+    """The presets of a family; raises `BenchmarkError` for any but those of `Family`."""
+    if family not in get_args(Family):
+        raise BenchmarkError(f"--family {family!r} is none of {', '.join(get_args(Family))}")
+    wanted = {"all": (True, False), "lite": (True,), "full": (False,)}[family]
+    return [name for name, c in PRESETS.items() if (c.backbone == LITE_BACKBONE) in wanted]
+
+
+def _compare_engines(
+    subjects: dict[str, Subject], pixels: np.ndarray, say: Callable[[str], object]
+) -> dict[str, float]:
+    """Median ms of one network by engine."""
+    with ExitStack() as stack:
+        networks = {name: stack.enter_context(start(s)) for name, s in subjects.items()}
+        for engine, network in networks.items():
+            say(f"trying {engine}")
+            network.call("show", [pixels])
+        turns = {name: partial(network.call, "turn") for name, network in networks.items()}
+        taken = take_turns(turns, _ROUNDS_PER_ENGINE)
+    return {
+        engine: Times.of([seconds["whole"] for seconds in turns]).median
+        for engine, turns in taken.items()
+    }
+
+
+def _time_presets(
+    subjects: dict[str, Subject],
+    pixels: np.ndarray,
+    fps: float,
+    rounds: int,
+    track: Track,
+    say: Callable[[str], object],
+) -> dict[str, list[float]]:
+    """Seconds of every round by preset; one alone where it leaves no hope."""
+    turns, seconds = {}, {}
+    with ExitStack() as stack:
+        for preset, subject in subjects.items():
+            say(f"trying {preset}")
+            network = stack.enter_context(start(subject))
+            network.call("show", [pixels])
+            seconds[preset] = [network.call("turn", 0)["whole"]]
+            if seconds[preset][0] > _HOPELESS / fps:
+                network.close()  # its memory is wanted by others
+            else:
+                turns[preset] = partial(network.call, "turn")
+        taken = take_turns(turns, rounds, track=track)
+    return seconds | {preset: [t["whole"] for t in times] for preset, times in taken.items()}
+
+
+def _way_out(
+    subject: Subject,
+    candidate: Candidate,
+    size: tuple[int, int],
+    fps: float,
+    rounds: int,
+    say: Callable[[str], object],
+) -> WayOut | None:
+    """The first smaller size of about this shape that is tried and holds it; None without any."""
+    scale = min(0.95, math.sqrt(1000 / fps / candidate.times.p95))
+    with start(subject) as network:
+        for _ in range(_SIZES_TRIED):
+            height, width = (int(side * scale) // _SIZE_STEP * _SIZE_STEP for side in size)
+            if min(height, width) < _SIZE_STEP:
+                return None
+            say(f"trying {candidate.preset} at {height}x{width}")
+            network.call("show", [draw_picture((height, width)).pixels])
+            times = Times.of([network.call("turn", 0)["whole"] for _ in range(rounds)])
+            if times.p95 <= 1000 / fps:
+                return WayOut(candidate.preset, (height, width), times)
+            scale *= 0.85
+    return None

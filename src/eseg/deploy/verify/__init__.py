@@ -1,0 +1,1 @@
+"""Exported files compared with their checkpoints."""

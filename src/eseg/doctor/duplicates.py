@@ -1,0 +1,141 @@
+"""Pictures that are there twice: exactly, or as copies that were compressed or resized."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32
+
+from eseg.doctor.facts import PairFacts
+from eseg.doctor.findings import Finding, Kind, counted
+
+Splits = Mapping[str, Sequence[PairFacts]]
+
+NEAR = 1.5
+"""Grey levels, root mean square, by which thumbnails of copies differ at most.
+
+Measured: copies as JPEG of quality 20 differ by up to 1.4, resized ones by 0.8; neighbouring frames
+of a film shot from a waiting car by 3.1.
+"""
+FLAT = 0.05
+"""The same as part of the thumbnail's own contrast, so that nearly blank pictures are no copies."""
+
+_RANKS = {"train": 0, "val": 2, "test": 3}
+"""Splits that never share pictures; where two do, the later one, which is measured on, keeps it."""
+
+_ROWS = 1024
+
+
+def duplicate_findings(splits: Splits) -> Iterator[Finding]:
+    """The same picture in two splits, or twice in one."""
+    for first, second in separate_splits(splits):
+        yield from _across(first, splits[first], second, splits[second])
+    for name, facts in splits.items():
+        yield from _within(name, facts)
+
+
+def separate_splits(splits: Splits) -> Iterator[tuple[str, str]]:
+    """Pairs of splits that should share nothing, the one to give way first.
+
+    Those are train, val and test, and others unless one is a part of the other, as of trainval.
+    """
+    files = {name: {pair.image_path for pair in facts} for name, facts in splits.items()}
+    ordered = sorted(splits, key=lambda name: _RANKS.get(name, 1))
+    for first, second in combinations(ordered, 2):
+        is_part = files[first] <= files[second] or files[second] <= files[first]
+        if not is_part or {first, second} <= _RANKS.keys():
+            yield first, second
+
+
+def _across(
+    first: str, ours: Sequence[PairFacts], second: str, theirs: Sequence[PairFacts]
+) -> Iterator[Finding]:
+    known = {pair.image.digest: pair for pair in ours if pair.image}
+    same = [
+        (known[pair.image.digest].image_path, pair.image_path)
+        for pair in theirs
+        if pair.image and pair.image.digest in known
+    ]
+    if same:
+        yield _pairs_finding("duplicate across splits", "the same picture as", first, second, same)
+    near = list(_near(known, {pair.image.digest: pair for pair in theirs if pair.image}))
+    if near:
+        what = "nearly the same picture as (compressed again or resized?)"
+        yield _pairs_finding("near-duplicate across splits", what, first, second, near)
+
+
+def _pairs_finding(
+    kind: Kind, what: str, first: str, second: str, pairs: list[tuple[Path, Path]]
+) -> Finding:
+    (ours, theirs), count = pairs[0], len(pairs)
+    message = (
+        f"{theirs} in split '{second}' is {what} {ours} in split '{first}' "
+        f"({counted(count, 'such pair')}): what is measured on one split was learnt by heart in "
+        "the other; take it out of one of them"
+    )
+    files = tuple(dict.fromkeys(path for pair in pairs for path in pair))
+    return Finding(kind, message, files)
+
+
+def _near(
+    ours: Mapping[bytes, PairFacts], theirs: Mapping[bytes, PairFacts]
+) -> Iterator[tuple[Path, Path]]:
+    """Pictures, by digest, whose thumbnails are close though they are not the same.
+
+    They are compared block by block, so that memory stays small.
+    """
+    if not ours or not theirs:
+        return
+    our_digests, their_digests = list(ours), list(theirs)
+    left, right = _thumbnails(list(ours.values())), _thumbnails(list(theirs.values()))
+    size = left.shape[1]
+    contrast = right.std(axis=1)
+    limits = np.minimum(NEAR, FLAT * contrast) ** 2
+    squares = (right**2).mean(axis=1)
+    for start in range(0, len(left), _ROWS):
+        block = left[start : start + _ROWS]
+        distance = (block**2).mean(axis=1)[:, None] + squares - 2 / size * (block @ right.T)
+        for row, column in np.argwhere(distance <= limits).tolist():
+            first, second = our_digests[start + row], their_digests[column]
+            if first != second:
+                yield ours[first].image_path, theirs[second].image_path
+
+
+def _thumbnails(facts: Sequence[PairFacts]) -> Float32[np.ndarray, "images pixels"]:
+    """Grey levels around the middle one: float32 then keeps small differences of their squares."""
+    stack = np.stack([pair.image.thumbnail for pair in facts if pair.image])
+    return stack.reshape(len(stack), -1).astype(np.float32) - 128
+
+
+def _within(split: str, facts: Sequence[PairFacts]) -> Iterator[Finding]:
+    groups: dict[bytes, list[PairFacts]] = defaultdict(list)
+    for pair in facts:
+        if pair.image:
+            groups[pair.image.digest].append(pair)
+    agreeing: list[list[PairFacts]] = []
+    differing: list[list[PairFacts]] = []
+    for group in groups.values():
+        if len(group) > 1:
+            masks = {pair.mask.digest for pair in group if pair.mask}
+            (differing if len(masks) > 1 else agreeing).append(group)
+    if differing:
+        first, second, *_ = (pair.mask_path for pair in differing[0] if pair.mask)
+        yield Finding(
+            "two masks for one picture",
+            f"{first} and {second} in split '{split}' differ, but their images are the same "
+            f"({counted(len(differing), 'such picture')}); keep the right mask and take the other "
+            "pair away",
+            tuple(pair.image_path for group in differing for pair in group),
+        )
+    if agreeing:
+        first, second, *_ = (pair.image_path for pair in agreeing[0])
+        yield Finding(
+            "duplicate in a split",
+            f"{second} in split '{split}' is the same picture as {first} "
+            f"({counted(len(agreeing), 'such picture')}): it counts twice; take one pair away",
+            tuple(pair.image_path for group in agreeing for pair in group),
+        )

@@ -1,0 +1,249 @@
+"""A folder without a description: which files are images, which are masks, and whose."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import numpy as np
+
+from eseg.data.reading import read_image
+from eseg.doctor.findings import counted
+from eseg.errors import DataError
+
+Role = Literal["image", "mask", "painted", "other"]
+"""What a picture is for; `painted` ones are masks for people to look at."""
+
+SPLIT_WORDS = {
+    "train": "train", "training": "train", "trn": "train", "trainannot": "train",
+    "val": "val", "valid": "val", "validation": "val", "dev": "val", "valannot": "val",
+    "test": "test", "testing": "test", "testannot": "test",
+}  # fmt: skip
+"""Words in the names of folders that say which split lies there."""
+
+_ROLE_WORDS: dict[Role, str] = {
+    "mask": "mask masks label labels labeled labelled annotation annotations annot annots ann anns "
+    "gt gtfine gtcoarse groundtruth truth segmentation segmentations seg segs segmentationclass "
+    "target targets labelids labeltrainids trainids trainannot valannot testannot lbl lbls matte",
+    "image": "image images img imgs jpegimages leftimg8bit rgb photo photos picture pictures pics "
+    "input inputs frame frames sat stills",
+    "painted": "color colors colour colours colored coloured",
+    "other": "instance instances instanceids segmentationobject panoptic depth disparity preview "
+    "previews overlay overlays vis visualization",
+}
+_WORDS = {word: role for role, words in _ROLE_WORDS.items() for word in words.split()}
+"""Words in the names of files and folders that say what lies there."""
+
+_STRONGEST: tuple[Role, ...] = ("other", "painted", "mask", "image")
+"""Which word counts where a name has several."""
+
+_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
+_NOT_READ = frozenset({".gif", ".npy", ".npz", ".mat", ".heic", ".avif", ".jp2", ".exr", ".dcm"})
+"""Pictures and masks in these are only named."""
+_READ = "PNG, JPEG, WebP, TIFF or BMP"
+_SAMPLED = 4
+_FEW_VALUES = 64
+"""A picture with at most so many colours is taken for a mask where names say nothing."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What lies in a folder.
+
+    Attributes:
+        splits: Images and masks per split; `None` is the split of a folder that names none.
+        images_without_mask: Images that nothing belongs to.
+        masks_without_image: The same for masks.
+        not_read: Pictures in formats that are not read.
+    """
+
+    splits: dict[str | None, list[tuple[Path, Path]]]
+    images_without_mask: tuple[Path, ...]
+    masks_without_image: tuple[Path, ...]
+    not_read: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class _File:
+    """A picture file, and what its name and those of its folders say.
+
+    Attributes:
+        path: The file.
+        split: Its split, if a folder names one.
+        place: What remains of the folders' names without the words for splits and roles.
+        core: What remains of the file's name without the words for roles.
+        role: None where no word says it.
+    """
+
+    path: Path
+    split: str | None
+    place: tuple[str, ...]
+    core: str
+    role: Role | None
+
+
+def find_layout(folder: Path) -> Layout:
+    """Find images and their masks: by the names of folders and files, else by their contents.
+
+    Raises:
+        DataError: There are no pictures, no masks among them, or no pairs.
+    """
+    files = [_describe(path, folder) for path in _files(folder, _EXTENSIONS)]
+    not_read = _files(folder, _NOT_READ)
+    if not files:
+        raise DataError(
+            f"{folder}: no pictures in it or below it{_unread(not_read)}; give the folder of the "
+            "data set"
+        )
+    candidates = [file for file in files if file.role in ("image", None)]
+    masks = (
+        [file for file in files if file.role == "mask"]
+        or [file for file in files if file.role == "painted"]
+        or _masks_by_content(candidates)
+    )
+    chosen = {file.path for file in masks}
+    images = [file for file in candidates if file.path not in chosen]
+    if not masks or not images:
+        found, missing = ("picture", "masks") if not masks else ("mask", "images")
+        raise DataError(
+            f"{folder}: {counted(len(files), found)} but no {missing}{_unread(not_read)}; call the "
+            "folders images and masks, end the masks' names in _mask, or describe the data set in "
+            "a YAML (docs/data.md)"
+        )
+    pairs = _best_pairs(images, masks)
+    if not pairs:
+        _refuse_several(folder, images, masks)
+        raise DataError(
+            f"{folder}: {counted(len(images), 'image')} and {counted(len(masks), 'mask')}, but no "
+            "two have the same name "
+            f"(such as {images[0].path.name} and {masks[0].path.name}); name each mask like its "
+            "image, or describe the data set in a YAML (docs/data.md)"
+        )
+    splits: dict[str | None, list[tuple[Path, Path]]] = defaultdict(list)
+    for image, mask in pairs:
+        splits[image.split or mask.split].append((image.path, mask.path))
+    paired = {file.path for pair in pairs for file in pair}
+    return Layout(
+        {split: sorted(splits[split]) for split in sorted(splits, key=_split_order)},
+        tuple(sorted(file.path for file in images if file.path not in paired)),
+        tuple(sorted(file.path for file in masks if file.path not in paired)),
+        tuple(not_read),
+    )
+
+
+def _refuse_several(folder: Path, images: Sequence[_File], masks: Sequence[_File]) -> None:
+    """Say so where names do fit, but several masks fit one image."""
+    for image in images:
+        fitting = [str(mask.path.relative_to(folder)) for mask in masks if mask.core == image.core]
+        if len(fitting) > 1:
+            raise DataError(
+                f"{folder}: several masks fit the image {image.path.relative_to(folder)}: "
+                f"{', '.join(fitting)}; keep one sort of masks below the folder, or describe the "
+                "data set in a YAML (docs/data.md)"
+            )
+
+
+def _unread(files: Sequence[Path]) -> str:
+    """The pictures that no reader of training takes, for a message."""
+    if not files:
+        return ""
+    others = Counter(path.suffix.lower() for path in files)
+    kinds = ", ".join(f"{count} {kind}" for kind, count in others.most_common())
+    return f" ({kinds}: not read; convert them to {_READ})"
+
+
+def _split_order(split: str | None) -> int:
+    return ["train", "val", "test", None].index(split)
+
+
+def _files(folder: Path, extensions: frozenset[str]) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in extensions
+        and path.is_file()
+        and not any(part.startswith((".", "__")) for part in path.relative_to(folder).parts)
+    )
+
+
+def _describe(path: Path, folder: Path) -> _File:
+    """What the names say."""
+    relative = PurePosixPath(path.relative_to(folder).as_posix())
+    split: str | None = None
+    role: Role | None = None
+    place = []
+    for part in relative.parent.parts:
+        words = _words(part)
+        split = next((SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS), split)
+        role = _role(words) or role  # The deepest folder decides.
+        rest = [word for word in words if word not in SPLIT_WORDS and word not in _WORDS]
+        if rest:
+            place.append("_".join(rest))
+    words, ends = _words(relative.stem), []
+    while len(words) > 1 and words[-1] in _WORDS:
+        ends.append(words.pop())
+    if len(words) > 1 and words[0] in _WORDS:
+        ends.append(words.pop(0))
+    return _File(path, split, tuple(place), "_".join(words), _role(ends) or role)
+
+
+def _role(words: Iterable[str]) -> Role | None:
+    said = {_WORDS[word] for word in words if word in _WORDS}
+    return next((role for role in _STRONGEST if role in said), None)
+
+
+def _words(name: str) -> list[str]:
+    return [word for word in re.split(r"[^0-9a-z]+", name.lower()) if word]
+
+
+def _masks_by_content(files: Sequence[_File]) -> list[_File]:
+    """The files of those folders, or of those kinds in a folder, that hold few values each."""
+    groups: dict[tuple[Path, str], list[_File]] = defaultdict(list)
+    for file in files:
+        groups[file.path.parent, file.path.suffix.lower()].append(file)
+    masks = []
+    for group in groups.values():
+        sample = group[:: max(1, len(group) // _SAMPLED)]
+        if all(_has_few_values(file.path) for file in sample):
+            masks.extend(group)
+    return masks
+
+
+def _has_few_values(path: Path) -> bool:
+    try:
+        pixels = read_image(path)
+    except DataError:
+        return False
+    return len(np.unique(pixels.reshape(-1, 3)[::7], axis=0)) <= _FEW_VALUES
+
+
+def _best_pairs(images: Sequence[_File], masks: Sequence[_File]) -> list[tuple[_File, _File]]:
+    """Pairs under the strictest way of comparing names that gives the most."""
+    ways: tuple[Callable[[_File], Hashable], ...] = (
+        lambda file: (file.split, file.place, file.core),
+        lambda file: (file.split, file.core),
+        lambda file: (file.place, file.core),
+        lambda file: file.core,
+    )
+    return max((_pairs(images, masks, key) for key in ways), key=len)
+
+
+def _pairs(
+    images: Iterable[_File], masks: Iterable[_File], key: Callable[[_File], Hashable]
+) -> list[tuple[_File, _File]]:
+    """Images and masks whose keys are the same and are nobody else's."""
+    by_key: dict[Hashable, list[_File]] = defaultdict(list)
+    for mask in masks:
+        by_key[key(mask)].append(mask)
+    owners: dict[Hashable, list[_File]] = defaultdict(list)
+    for image in images:
+        owners[key(image)].append(image)
+    return [
+        (found[0], by_key[name][0])
+        for name, found in owners.items()
+        if len(found) == 1 and len(by_key[name]) == 1
+    ]

@@ -1,0 +1,270 @@
+"""A data set's YAML that trains, made of one that has faults or of a bare folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from eseg.data.folder import FolderConfig
+from eseg.data.listing import SplitConfig, list_pairs
+from eseg.doctor.checks import contradicting_palette, unlisted_values
+from eseg.doctor.diagnosis import Diagnosis, read
+from eseg.doctor.duplicates import Splits, separate_splits
+from eseg.doctor.facts import PairFacts, Value
+from eseg.doctor.findings import counted
+from eseg.errors import DataError
+from eseg.runtime.writing import replacing
+
+_MOSTLY = 0.5
+"""A mask with more unknown values than this is no mask of this data set and is left out."""
+_KNOWN = 0.9
+"""Part of the pixels of painted masks that have the classes' colours, if those are what counts."""
+
+
+@dataclass(frozen=True)
+class Mended:
+    """A data set without the faults.
+
+    Attributes:
+        config: Classes and ignored values; its splits are those that were examined.
+        kept: The pairs of each split that training can use.
+        left_out: The images that are in no split any more.
+        ignored: Values that no class has and that now mean 'no label'.
+    """
+
+    config: FolderConfig
+    kept: dict[str, list[tuple[Path, Path]]]
+    left_out: tuple[Path, ...]
+    ignored: tuple[Value, ...]
+
+
+def mend(diagnosis: Diagnosis) -> Mended:
+    """Leave out what cannot be used, and let values that no class has mean 'no label'.
+
+    Of pictures that are in two splits the one in the first split is left out, so that `val` stays.
+    Where all masks are in the classes' colours, they are read by their colours. Splits without
+    masks are not taken over.
+
+    Raises:
+        DataError: A split has nothing left.
+    """
+    diagnosis = _by_colours(diagnosis) or diagnosis
+    config = diagnosis.config
+    labels = config.labels_by_value()
+    kept: dict[str, list[tuple[Path, Path]]] = {}
+    ignored: set[Value] = set()
+    twice = _in_later_splits(diagnosis.readings.splits)
+    for split, facts in diagnosis.readings.splits.items():
+        if not any(pair.mask_path for pair in facts):
+            continue
+        kept[split] = []
+        for pair in facts:
+            if pair.mask_path is None or (split, pair.image_path) in twice:
+                continue
+            if _is_usable(config, pair, labels):
+                kept[split].append((pair.image_path, pair.mask_path))
+                if pair.mask:
+                    ignored.update(unlisted_values(config, pair.mask, labels))
+        if not kept[split]:
+            raise DataError(
+                f"split '{split}' of data set '{config.name}' has nothing left that training could "
+                "use; mend the errors in its files, or give the folder instead of the YAML to "
+                "have classes proposed"
+            )
+    if not kept:
+        raise DataError(f"data set '{config.name}' has no split with masks; nothing to write")
+    remaining = {image for pairs in kept.values() for image, _ in pairs}
+    examined = [pair for split in kept for pair in diagnosis.readings.splits[split]]
+    left_out = {pair.image_path for pair in examined} - remaining
+    return Mended(
+        _ignoring(config, ignored), kept, tuple(sorted(left_out)), tuple(sorted(ignored, key=str))
+    )
+
+
+def write_dataset(mended: Mended, path: Path) -> list[Path]:
+    """Write a data set's YAML, and beside it list files of those splits that no pattern describes.
+
+    Args:
+        mended: The data set.
+        path: The YAML.
+
+    Returns:
+        The files written.
+
+    Raises:
+        DataError: They cannot be written.
+    """
+    config, written = mended.config, []
+    splits: dict[str, dict[str, Any]] = {}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for split, pairs in mended.kept.items():
+            pattern = _pattern(config, split, pairs)
+            if pattern is not None:
+                splits[split] = {"images": list(pattern.images), "masks": pattern.masks}
+                continue
+            list_file = path.with_name(f"{path.stem}_{split}.txt")
+            lines = [
+                f"{image.relative_to(config.root).as_posix()}\t"
+                f"{mask.relative_to(config.root).as_posix()}\n"
+                for image, mask in pairs
+            ]
+            with replacing(list_file) as temporary:
+                temporary.write_text("".join(lines), encoding="utf-8")
+            written.append(list_file)
+            splits[split] = {"list_file": list_file.name}
+        with replacing(path) as temporary:
+            temporary.write_text(_yaml(mended, splits, path), encoding="utf-8")
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be written ({error.strerror}); choose another place for --fix-config"
+        ) from error
+    return [path, *written]
+
+
+def _by_colours(diagnosis: Diagnosis) -> Diagnosis | None:
+    """The data set read by colours, if the classes have those that most masks are painted in."""
+    config = diagnosis.config
+    if config.mask_values == "colours":
+        return None
+    labels = config.labels_by_value()
+    masks = [
+        pair.mask for facts in diagnosis.readings.splits.values() for pair in facts if pair.mask
+    ]
+    painted = [
+        mask
+        for mask in masks
+        if mask.stored == "colours" or contradicting_palette(config, mask, labels)
+    ]
+    other = dataclasses.replace(config, mask_values="colours")
+    known = other.labels_by_value()
+    pixels: Counter[bool] = Counter()
+    for mask in painted:
+        for value, count in mask.values.items():
+            colour = value if isinstance(value, tuple) else mask.palette.get(value)
+            if colour in known or colour != (0, 0, 0):  # Black: what nobody painted.
+                pixels[colour in known] += count
+    is_known = pixels[True] > 0 and pixels[True] >= _KNOWN * pixels.total()
+    if len(painted) * 2 <= len(masks) or not is_known:
+        return None
+    pairs = {
+        split: [(pair.image_path, pair.mask_path) for pair in facts]
+        for split, facts in diagnosis.readings.splits.items()
+    }
+    return dataclasses.replace(diagnosis, config=other, readings=read(pairs, "colours"))
+
+
+def _is_usable(config: FolderConfig, pair: PairFacts, labels: Mapping[Value, int]) -> bool:
+    mask = pair.mask
+    if pair.image is None or mask is None or pair.image.size != mask.size:
+        return False
+    if mask.stored != config.mask_values or contradicting_palette(config, mask, labels):
+        return False
+    unknown = sum(mask.values[value] for value in unlisted_values(config, mask, labels))
+    return unknown <= _MOSTLY * sum(mask.values.values())
+
+
+def _in_later_splits(splits: Splits) -> set[tuple[str, Path]]:
+    """Images, with their split, whose picture another split has that comes later in the list."""
+    twice: set[tuple[str, Path]] = set()
+    for first, second in separate_splits(splits):
+        theirs = {pair.image.digest for pair in splits[second] if pair.image}
+        twice.update(
+            (first, pair.image_path)
+            for pair in splits[first]
+            if pair.image and pair.image.digest in theirs
+        )
+    return twice
+
+
+def _ignoring(config: FolderConfig, values: set[Value]) -> FolderConfig:
+    ids = tuple(sorted(value for value in values if isinstance(value, int)))
+    colours = tuple(sorted(value for value in values if isinstance(value, tuple)))
+    return dataclasses.replace(
+        config,
+        ignore_index=config.ignore_index + ids,
+        ignore_colours=config.ignore_colours + colours,
+    )
+
+
+def _pattern(
+    config: FolderConfig, split: str, pairs: Sequence[tuple[Path, Path]]
+) -> SplitConfig | None:
+    """Patterns that give exactly some pairs: those there were, or the simplest for one folder."""
+    wanted = {
+        (image.relative_to(config.root), mask.relative_to(config.root)) for image, mask in pairs
+    }
+    candidates = [config.splits[split]] if split in config.splits else []
+    if not config.image_suffix:
+        candidates.extend(_simple_patterns(config.root, pairs))
+    for candidate in candidates:
+        if candidate.is_list or candidate.masks is None:
+            continue
+        given = {
+            (Path(image), Path(mask))
+            for image, mask in list_pairs(config.root, candidate, config.image_suffix)
+            if mask is not None
+        }
+        if given == wanted:
+            return candidate
+    return None
+
+
+def _simple_patterns(root: Path, pairs: Sequence[tuple[Path, Path]]) -> list[SplitConfig]:
+    """One folder of images, and of masks named after them."""
+    image, mask = pairs[0]
+    if image.stem not in mask.name or image.suffix == "":
+        return []
+    folder, place = image.parent.relative_to(root), mask.parent.relative_to(root)
+    kinds = sorted({path.suffix for path, _ in pairs})
+    images = tuple((folder / f"*{kind}").as_posix() for kind in kinds)
+    masks = (place / mask.name.replace(image.stem, "{stem}", 1)).as_posix()
+    return [SplitConfig(images, masks)]
+
+
+def _yaml(mended: Mended, splits: dict[str, dict[str, Any]], path: Path) -> str:
+    config = mended.config
+    folder = path.parent.resolve()
+    inside = config.root.is_relative_to(folder)
+    root = config.root.relative_to(folder).as_posix() if inside else str(config.root)
+    described: dict[str, Any] = {"name": config.name, "root": root, "splits": splits}
+    described["classes"] = [
+        {"name": entry.name, "colour": list(entry.colour)}
+        | ({"ids": list(entry.ids)} if entry.ids else {})
+        | ({"colours": [list(colour) for colour in entry.colours]} if entry.colours else {})
+        for entry in config.classes
+    ]
+    described["mask_values"] = config.mask_values
+    if config.mask_values == "ids":
+        described["ignore_index"] = list(config.ignore_index)
+    else:
+        described["ignore_colours"] = [list(colour) for colour in config.ignore_colours]
+    if config.image_suffix:
+        described["image_suffix"] = config.image_suffix
+    if config.absent_counts:
+        described["absent_counts"] = True
+    comment = "# Written by `eseg doctor`. A class's place in the list is its id inside eseg.\n"
+    if mended.left_out:
+        comment += f"# Left out: {counted(len(mended.left_out), 'image')} with faults.\n"
+    if mended.ignored:
+        values = ", ".join(map(str, mended.ignored[:20]))
+        comment += f"# Values that belonged to no class and now mean 'no label': {values}\n"
+    return comment + yaml.dump(described, Dumper=_Dumper, sort_keys=False, width=100)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Short lists of numbers on one line, as people write colours."""
+
+
+def _short_list(dumper: yaml.SafeDumper, values: list[Any]) -> yaml.Node:
+    flow = all(isinstance(value, int) for value in values)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", values, flow_style=flow)
+
+
+_Dumper.add_representer(list, _short_list)

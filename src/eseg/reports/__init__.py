@@ -1,0 +1,1 @@
+"""Tables, picture sheets and curves for every room that shows results."""

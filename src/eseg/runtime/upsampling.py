@@ -1,0 +1,304 @@
+"""Full-size label maps from small logits by NumPy, and faster where Numba is installed.
+
+A pixel's label is the class whose logit is the largest after bilinear upsampling. Between four
+neighbouring logits with the same winner, that class wins everywhere: interpolation is an average,
+and averages keep the order. So most of a label map is filled in, and only tiles on the borders
+between classes are interpolated. There, a class that nowhere reaches the level below which another
+never falls cannot win either, and is left out. Full-size logits are never held.
+
+Nothing but NumPy is imported here. Numba is looked for at the first use and compiles `labels_numba`
+then, once per machine where there is a folder to keep the result in. All work is done in the
+caller's thread, so it takes no core from an engine that runs the network.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_CLASSES = 255
+"""Labels are 8-bit, and 255 means 'no label' in masks."""
+
+TILE_SIDE = 16
+"""Longest side of a tile in pixels; it bounds the memory that a single one takes."""
+
+_CHUNK_LOGITS = 1 << 16
+"""Classes x tiles whose corners are looked at together."""
+
+_BLOCK_PIXELS = 1 << 15
+"""Pixels interpolated together: 128 KB in float32, so that a few such arrays stay in the cache."""
+
+_CROWDED = 0.5
+"""Share of border tiles above which everything is interpolated; trained networks stay far below."""
+
+
+class Axis(NamedTuple):
+    """One side of the output, cut into tiles: runs of pixels between the same two inputs.
+
+    Attributes:
+        tiles: int32 (4, tiles): the input before, the one after (both are the same beyond the
+            centre of the outermost), the first pixel, and the one behind the last.
+        share: float32 (pixels,): weight in [0, 1) of the input after each pixel.
+    """
+
+    tiles: NDArray[np.int32]
+    share: NDArray[np.float32]
+
+
+def upsample_labels(logits: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The most probable class of every pixel at another size.
+
+    Equal to bilinear interpolation with `align_corners=False`, at any ratio, downwards too, and
+    argmax, up to the order of rounding. NaN never wins.
+
+    Args:
+        logits: Unnormalised scores, (classes, height, width) with any strides; computed in float32
+            whatever their dtype.
+        size: Wanted (height, width) in pixels, each at least 1.
+
+    Returns:
+        Class ids in [0, classes), (height, width).
+
+    Raises:
+        ValueError: The logits are not three-dimensional, something is empty, or there are more
+            classes than 8-bit labels can hold.
+    """
+    labels = np.empty(size, np.uint8)
+    write_labels(logits, labels)
+    return labels
+
+
+def upsample_labels_with_confidence(
+    logits: NDArray[Any], size: tuple[int, int]
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """`upsample_labels`, and how sure the network is of each of them.
+
+    This takes several times as long as the labels alone: every class counts at every pixel.
+
+    Args:
+        logits: As above.
+        size: As above.
+
+    Returns:
+        Class ids, and the softmax probability of that class, in (0, 1]; both (height, width).
+
+    Raises:
+        ValueError: As above.
+    """
+    labels, confidence = np.empty(size, np.uint8), np.empty(size, np.float32)
+    write_labels(logits, labels, confidence)
+    return labels, confidence
+
+
+def write_labels(
+    logits: NDArray[Any], labels: NDArray[np.uint8], confidence: NDArray[np.float32] | None = None
+) -> None:
+    """Like the functions above, into the caller's memory.
+
+    Args:
+        logits: Unnormalised scores, (classes, height, width) with any strides.
+        labels: Where the class ids go: C-contiguous, of the wanted size.
+        confidence: Where their probabilities go, likewise; None where they are not wanted.
+
+    Raises:
+        ValueError: As above.
+    """
+    if logits.ndim != 3 or not logits.size or not labels.size:
+        raise ValueError(
+            "upsampling takes (classes, height, width) to (height, width), each at least 1, "
+            f"not {logits.shape} to {labels.shape}"
+        )
+    classes, height, width = logits.shape
+    if classes > MAX_CLASSES:
+        raise ValueError(f"labels are 8-bit: at most {MAX_CLASSES} classes, not {classes}")
+    rows, columns = _cut(height, labels.shape[0]), _cut(width, labels.shape[1])
+    write = _compiled() or _write_arrays
+    write(np.require(logits, np.float32, "A"), rows, columns, labels, confidence)
+
+
+def prepare() -> None:
+    """Compile now what would otherwise be compiled with the first image."""
+    _compiled()
+
+
+@functools.cache
+def _compiled() -> Callable[..., None] | None:
+    """The compiled form of `_write_arrays`, or None where Numba is not installed."""
+    try:
+        from eseg.runtime.upsampling_numba import write_tiles
+    except ImportError:
+        return None
+    except Exception as error:  # a Numba that cannot compile this is no reason for having no labels
+        reason = str(error).partition("\n")[0]
+        message = f"labels are made by NumPy, which takes longer: Numba failed ({reason})"
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
+        return None
+    return write_tiles
+
+
+@functools.lru_cache(maxsize=16)
+def _cut(inputs: int, outputs: int) -> Axis:
+    """Cut one side of the output into tiles, the same for every image of this size.
+
+    Positions are computed in float32 and by the same formula as torch's own interpolation, which
+    measures between the centres of pixels and repeats the border.
+    """
+    scale, half = np.float32(inputs / outputs), np.float32(0.5)
+    position = (np.arange(outputs, dtype=np.float32) + half) * scale - half
+    cell = np.floor(position).astype(np.int32)  # -1 before the first input's centre
+    share = position - cell.astype(np.float32)
+    offset = np.arange(outputs) - np.searchsorted(cell, cell)
+    start = np.flatnonzero(offset % TILE_SIDE == 0)
+    stop = np.append(start[1:], outputs)
+    before, after = np.maximum(cell[start], 0), np.minimum(cell[start] + 1, inputs - 1)
+    tiles = np.array([before, after, start, stop], np.int32)
+    for array in (tiles, share):
+        array.flags.writeable = False
+    return Axis(tiles, share)
+
+
+def _write_arrays(
+    logits: NDArray[np.float32],
+    rows: Axis,
+    columns: Axis,
+    labels: NDArray[np.uint8],
+    confidence: NDArray[np.float32] | None,
+) -> None:
+    """Fill tiles whose four corners agree, and interpolate the others."""
+    planes = np.ascontiguousarray(logits)
+    winners = np.zeros(planes.shape[1:], np.uint8)
+    best = np.full(winners.shape, -np.inf, np.float32)
+    for class_id, plane in enumerate(planes):
+        _keep_best(plane, np.uint8(class_id), best, winners)
+    above, below, top, bottom = rows.tiles
+    before, after, left, right = columns.tiles
+    winner = winners[np.ix_(above, before)]
+    border = winner != winners[np.ix_(above, after)]
+    border |= winner != winners[np.ix_(below, before)]
+    border |= winner != winners[np.ix_(below, after)]
+    crowded = border.mean() > _CROWDED
+    with np.errstate(invalid="ignore", over="ignore"):  # infinite or absurd logits
+        if not crowded:
+            labels[...] = np.repeat(np.repeat(winner, right - left, axis=1), bottom - top, axis=0)
+            _write_borders(planes, rows, columns, border, labels)
+        if crowded or confidence is not None:
+            _write_strips(planes, rows, columns, labels if crowded else None, confidence)
+
+
+def _keep_best(
+    values: NDArray[np.float32],
+    class_ids: NDArray[np.uint8] | np.uint8,
+    best: NDArray[np.float32],
+    winners: NDArray[np.uint8],
+) -> None:
+    """Update the best values and the classes that have them; classes come in ascending order."""
+    better = values > best
+    np.fmax(best, values, out=best)
+    # As ids ascend, the latest to lead is the largest; this is far quicker than a masked copy.
+    np.maximum(winners, better * class_ids, out=winners)
+
+
+def _write_borders(
+    planes: NDArray[np.float32],
+    rows: Axis,
+    columns: Axis,
+    border: NDArray[np.bool_],
+    labels: NDArray[np.uint8],
+) -> None:
+    """Interpolate the marked tiles, (rows of tiles, columns of tiles), in bounded chunks."""
+    classes, _, width = planes.shape
+    tile_rows, tile_columns = np.nonzero(border)
+    step = max(1, _CHUNK_LOGITS // classes)
+    for start in range(0, len(tile_rows), step):
+        above, below, top, bottom = rows.tiles[:, tile_rows[start : start + step]]
+        before, after, left, right = columns.tiles[:, tile_columns[start : start + step]]
+        places = np.stack([y * width + x for y in (above, below) for x in (before, after)])
+        corners = np.take(planes.reshape(classes, -1), places, axis=1)  # (classes, 4, tiles)
+        hopeless = corners.max(axis=1) < corners.min(axis=1).max(axis=0)
+        # Tiles with equally many classes side by side, and in each the classes that count first.
+        counts = classes - hopeless.sum(axis=0)
+        order = np.argsort(counts, kind="stable")
+        counts = counts[order]
+        ids = np.argsort(hopeless[:, order], axis=0, kind="stable")[: counts[-1]]
+        corners = corners.transpose(1, 0, 2).reshape(4, -1)
+        corners = np.take(corners, ids * len(order) + order, axis=1)  # (4, classes, tiles)
+        top, bottom, left, right = (side[order] for side in (top, bottom, left, right))
+        tallest, widest = (bottom - top).max(), (right - left).max()
+        block_step = max(1, _BLOCK_PIXELS // (tallest * widest))
+        for block_start in range(0, len(order), block_step):
+            block = slice(block_start, block_start + block_step)
+            count = counts[block][-1]
+            # Smaller tiles repeat their last pixel, which is then written more than once.
+            y = np.minimum(top[block] + np.arange(tallest)[:, None], bottom[block] - 1)
+            x = np.minimum(left[block] + np.arange(widest)[:, None], right[block] - 1)
+            shares = rows.share[y], columns.share[x]
+            winners = _interpolated_winners(corners[:, :count, block], ids[:count, block], *shares)
+            labels[y[:, None], x] = winners
+
+
+def _interpolated_winners(
+    corners: NDArray[np.float32],
+    ids: NDArray[np.integer[Any]],
+    down: NDArray[np.float32],
+    across: NDArray[np.float32],
+) -> NDArray[np.uint8]:
+    """The winners among some classes of some tiles, which stand last so that loops are long.
+
+    Args:
+        corners: Logits above left, above right, below left, below right: (4, classes, tiles).
+        ids: The classes, ascending in every tile: (classes, tiles).
+        down: Weight of the lower corners: (height, tiles).
+        across: Weight of the right corners: (width, tiles).
+
+    Returns:
+        Class ids, (height, width, tiles).
+    """
+    shape = (len(down), *across.shape)
+    best, winners = np.full(shape, -np.inf, np.float32), np.zeros(shape, np.uint8)
+    for quad, class_ids in zip(corners.swapaxes(0, 1), ids.astype(np.uint8), strict=True):
+        left = quad[0] + down * (quad[2] - quad[0])
+        right = quad[1] + down * (quad[3] - quad[1])
+        values = across * (right - left)[:, None]
+        values += left[:, None]
+        _keep_best(values, class_ids, best, winners)
+    return winners
+
+
+def _write_strips(
+    planes: NDArray[np.float32],
+    rows: Axis,
+    columns: Axis,
+    labels: NDArray[np.uint8] | None,
+    confidence: NDArray[np.float32] | None,
+) -> None:
+    """Interpolate every pixel, one row of tiles after the other, for what is wanted of both."""
+    before, after, left, right = columns.tiles
+
+    def widen(row: int) -> NDArray[np.float32]:
+        """One row of inputs at the output's width, (classes, width)."""
+        start, slope = planes[:, row, before], planes[:, row, after] - planes[:, row, before]
+        values = np.repeat(slope, right - left, axis=1) * columns.share
+        values += np.repeat(start, right - left, axis=1)
+        return values
+
+    for above, below, top, bottom in rows.tiles.T.tolist():
+        start = widen(above)
+        slope = widen(below) - start
+        down = rows.share[top:bottom, None]
+        best = np.full((bottom - top, len(columns.share)), -np.inf, np.float32)
+        winners = np.zeros(best.shape, np.uint8)
+        for class_id in range(len(planes)):
+            values = start[class_id] + down * slope[class_id]
+            _keep_best(values, np.uint8(class_id), best, winners)
+        if labels is not None:
+            labels[top:bottom] = winners
+        if confidence is not None:
+            total = np.zeros_like(best)
+            for class_id in range(len(planes)):
+                total += np.exp(start[class_id] + down * slope[class_id] - best)
+            confidence[top:bottom] = 1 / total

@@ -1,0 +1,1 @@
+"""Pseudo-labels, and rounds of teachers and students (section 4.4)."""

@@ -1,0 +1,271 @@
+"""What every pixel sees: the ground and the planes along the street, by intersecting rays.
+
+The street is a corridor, so a column of the picture meets each plane at one distance; only heights
+vary along it. That makes a whole picture cheap: a few array operations per plane.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from eseg.streets.facades import paint_facades
+from eseg.streets.scene import NOTHING, Plane, Scene, Segment
+from eseg.streets.textures import TILE_SIZE, Tile, tile_atlas
+from eseg.streets.view import FAR, View
+
+
+@dataclass
+class Surfels:
+    """What each pixel sees; arrays of (height, width), but for `nearest`.
+
+    Attributes:
+        surface: int16 index into the scene's surfaces; 0 is the sky.
+        u: float32, metres along the surface.
+        v: float32, metres across the surface.
+        distance: float32, metres ahead.
+        footprint: float32, metres that one pixel covers, for the choice of the mip level.
+        sunlit: float32 in [0, 1], how much sun falls on the surface.
+        nearest: float32 (width,), distance of the nearest plane in each column.
+    """
+
+    surface: np.ndarray
+    u: np.ndarray
+    v: np.ndarray
+    distance: np.ndarray
+    footprint: np.ndarray
+    sunlit: np.ndarray
+    nearest: np.ndarray
+
+
+def trace(scene: Scene, view: View, shade: Shade) -> Surfels:
+    """Find what every pixel sees of the street itself, without the things that stand in it."""
+    height, width = view.size
+    surfels = Surfels(
+        surface=np.zeros((height, width), np.int16),
+        u=np.zeros((height, width), np.float32),
+        v=np.zeros((height, width), np.float32),
+        distance=np.full((height, width), FAR, np.float32),
+        footprint=np.ones((height, width), np.float32),
+        sunlit=np.ones((height, width), np.float32),
+        nearest=np.full(width, scene.end, np.float32),
+    )
+    _trace_ground(scene, view, surfels, shade)
+    _trace_backdrop(scene, view, surfels)
+    for plane in scene.planes:
+        _trace_plane(scene, view, surfels, shade, plane)
+    return surfels
+
+
+class Shade:
+    """The shadow that the sunny side's houses throw across the street."""
+
+    BINS_PER_METRE = 2
+
+    def __init__(self, scene: Scene) -> None:
+        weather = scene.weather
+        self.side, self.elevation, self.skew = weather.side, weather.elevation, weather.skew
+        where = np.arange(0, scene.end, 1 / self.BINS_PER_METRE)
+        limit = np.full(len(where), FAR)
+        for plane in scene.planes:
+            if np.sign(plane.x) != self.side:
+                continue
+            heights = np.array([segment.height for segment in plane.segments])
+            here = heights[_segment_index(plane.segments, where)]
+            limit = np.minimum(limit, abs(plane.x) - here / self.elevation)
+        self.limit = limit.astype(np.float32)
+        self.origin = max((abs(p.x) for p in scene.planes if np.sign(p.x) == self.side), default=0)
+
+    def height(self, x: np.ndarray | float, distance: np.ndarray) -> np.ndarray:
+        """Height up to which the shadow reaches at a place; negative where the ground is sunlit."""
+        across = np.float32(self.side) * x
+        along = distance + np.float32(self.skew) * (np.float32(self.origin) - across)
+        bins = np.clip(along * self.BINS_PER_METRE, 0, len(self.limit) - 1).astype(np.int32)
+        return (across - self.limit.take(bins)) * np.float32(self.elevation)
+
+
+def _segment_index(segments: tuple[Segment, ...], where: np.ndarray) -> np.ndarray:
+    starts = np.array([segment.start for segment in segments])
+    return np.maximum(np.searchsorted(starts, where, side="right") - 1, 0)
+
+
+def _trace_ground(scene: Scene, view: View, surfels: Surfels, shade: Shade) -> None:
+    ground, camera = scene.ground, scene.camera
+    below = view.drop > camera.height / FAR
+    first = int(np.argmax(below.any(axis=1))) if below.any() else view.size[0]
+    rows = slice(first, None)
+    below = below[rows]
+    distance = np.float32(camera.height) / np.maximum(view.drop[rows], camera.height / FAR)
+    x = view.slope * distance + np.float32(camera.x)
+    if scene.curve:
+        x -= np.float32(scene.curve) * distance * distance
+
+    strip = np.zeros(x.shape, np.int8)
+    for edge in ground.edges:
+        strip += x > edge
+    surface = np.array(ground.strips, np.int16).take(strip)
+    side = np.abs(x)
+    if ground.dash is not None:
+        length, period = ground.dash
+        surface[(side < 0.08) & (np.mod(distance, np.float32(period)) < length)] = ground.paint
+    if scene.crossing is not None:
+        _lay_crossing(scene, surface, x, side, distance)
+
+    np.copyto(surfels.surface[rows], surface, where=below)
+    surfels.u[rows], surfels.v[rows] = x, distance
+    np.copyto(surfels.distance[rows], distance, where=below)
+    # A pixel covers far more ground lengthwise than across; a mean of the two avoids both
+    # shimmering and smearing.
+    flatness = np.float32(0.4 / (view.focal * camera.height))
+    surfels.footprint[rows] = distance * distance * flatness
+    surfels.sunlit[rows] = shade.height(x, distance) < 0
+
+
+def _lay_crossing(
+    scene: Scene, surface: np.ndarray, x: np.ndarray, side: np.ndarray, distance: np.ndarray
+) -> None:
+    """Replace the strips by the side street where it meets the street; changes `surface`."""
+    ground, crossing = scene.ground, scene.crossing
+    if crossing is None:
+        return
+    half = ground.half_width
+    inside = (distance > crossing.start) & (distance < crossing.end)
+    if not crossing.left:
+        inside &= x > -half
+    if not crossing.right:
+        inside &= x < half
+    near, far = crossing.start + crossing.pavement, crossing.end - crossing.pavement
+    driven = (side < half) | ((distance > near) & (distance < far))
+    kerb = (distance > near - 0.25) & (distance < far + 0.25) & ~driven
+    np.copyto(surface, np.int16(ground.road), where=inside & driven)
+    np.copyto(surface, np.int16(ground.pavement), where=inside & ~driven)
+    np.copyto(surface, np.int16(ground.strips[3]), where=inside & kerb)
+    if crossing.zebra:
+        band = (distance > crossing.start - 3.4) & (distance < crossing.start - 0.4)
+        stripes = band & (side < half - 0.3) & (np.mod(x, np.float32(1.0)) < 0.5)
+        np.copyto(surface, np.int16(ground.paint), where=stripes)
+
+
+def _trace_backdrop(scene: Scene, view: View, surfels: Surfels) -> None:
+    distance = np.full(view.size[1], scene.end, np.float32)
+    across = view.slope * distance
+    index = _segment_index(scene.backdrop.segments, across)
+    footprint = distance / view.focal
+    sunlit = np.full(view.size[1], 0.35, np.float32)
+    lowest = np.full(view.size[1], -1.0, np.float32)
+    hit = _Hit(slice(None), distance, across, index, footprint, sunlit, lowest)
+    _paint(scene, view, surfels, scene.backdrop, hit)
+
+
+@dataclass
+class _Hit:
+    """Where the columns of a slice meet a plane; all arrays have one entry per column.
+
+    Attributes:
+        columns: The slice of the picture.
+        distance: Metres ahead; infinite where the plane is missed.
+        along: Metres along the plane.
+        index: Segment of the plane.
+        footprint: Metres that a pixel covers.
+        sunlit: Sun on the plane where no shadow falls.
+        shadow: Height below which it lies in the shadow.
+    """
+
+    columns: slice
+    distance: np.ndarray
+    along: np.ndarray
+    index: np.ndarray
+    footprint: np.ndarray
+    sunlit: np.ndarray
+    shadow: np.ndarray
+
+
+def _trace_plane(scene: Scene, view: View, surfels: Surfels, shade: Shade, plane: Plane) -> None:
+    offset = plane.x - scene.camera.x
+    side = np.sign(plane.x)
+    slope, curve = side * view.slope, side * scene.curve
+    # The nearer root of curve * d^2 - slope * d + offset = 0, in a form that allows curve = 0.
+    discriminant = slope**2 - 4 * abs(offset) * curve
+    root = slope + np.sqrt(np.maximum(discriminant, 0))
+    met = (discriminant >= 0) & (root > 2 * abs(offset) / scene.end)
+    if not met.any() or offset * side <= 0:
+        return
+    columns = slice(int(np.argmax(met)), len(met) - int(np.argmax(met[::-1])))
+    met = met[columns]
+    distance = np.where(met, 2 * abs(offset) / np.maximum(root[columns], 1e-6), FAR)
+    index = _segment_index(plane.segments, distance)
+    along = distance.copy()
+    stretch = np.sqrt(np.maximum(distance / abs(offset), 1.0))
+    footprint = distance / view.focal * stretch
+    facing = 0.9 if side != scene.weather.side else 0.0
+    sunlit = np.full(len(distance), facing, np.float32)
+    shadow = shade.height(plane.x, distance) if facing else np.full(len(distance), -1.0)
+
+    if plane.solid:
+        starts = np.array([segment.start for segment in plane.segments] + [FAR])
+        gap = np.array([segment.surface == NOTHING for segment in plane.segments])[index]
+        beyond = np.minimum(index + 1, len(plane.segments) - 1)
+        # Through a gap one sees the side of the next house.
+        face = starts[index + 1]
+        distance = np.where(gap, face, distance)
+        met &= ~gap | (face < scene.end)
+        along = np.where(gap, distance * view.slope[columns], along)
+        footprint = np.where(gap, distance / view.focal, footprint)
+        sunlit = np.where(gap, 0.35, sunlit)
+        shadow = np.where(gap, -1.0, shadow)
+        index = np.where(gap, beyond, index)
+    distance = np.where(met, distance, np.inf)
+    hit = _Hit(columns, distance, along, index, footprint, sunlit, shadow)
+    _paint(scene, view, surfels, plane, hit)
+    surfels.nearest[columns] = np.minimum(surfels.nearest[columns], distance)
+
+
+def _paint(scene: Scene, view: View, surfels: Surfels, plane: Plane, hit: _Hit) -> None:
+    """Write the plane into the pixels that see it."""
+    columns, segments = hit.columns, plane.segments
+    visible = np.isfinite(hit.distance)
+    surface = np.array([segment.surface for segment in segments], np.int16)[hit.index]
+    visible &= surface != NOTHING
+    distance = np.where(visible, hit.distance, 1.0).astype(np.float32)
+    along = hit.along.astype(np.float32)
+    top = np.array([segment.height for segment in segments], np.float32)[hit.index]
+    ragged = np.array([segment.ragged for segment in segments], np.float32)
+    if ragged.any():
+        top += ragged[hit.index] * _ragged(along)
+    cap = np.array([segment.cap for segment in segments], np.int16)[hit.index]
+    cap_height = np.array([segment.cap_height for segment in segments], np.float32)[hit.index]
+    # No pixel is lower than the whole plane, so an invisible column paints nothing.
+    ceiling = np.where(visible, top + cap_height, -np.inf).astype(np.float32)
+
+    highest = (np.float32(scene.camera.height) - ceiling) / distance
+    rows = slice(int(np.searchsorted(view.drop.max(axis=1), highest.min())), None)
+    height = np.float32(scene.camera.height) - view.drop[rows, columns] * distance
+    seen = (height >= 0) & (height < ceiling)
+    patch = (rows, columns)
+    np.copyto(surfels.surface[patch], surface, where=seen)
+    np.copyto(surfels.u[patch], along, where=seen)
+    np.copyto(surfels.v[patch], height, where=seen)
+    np.copyto(surfels.distance[patch], distance, where=seen)
+    np.copyto(surfels.footprint[patch], hit.footprint.astype(np.float32), where=seen)
+    sunlit = hit.sunlit.astype(np.float32) * (height > hit.shadow.astype(np.float32))
+    np.copyto(surfels.sunlit[patch], sunlit, where=seen)
+    if (cap != NOTHING).any():
+        np.copyto(surfels.surface[patch], cap, where=seen & (height > top))
+    paint_facades(
+        segments,
+        hit.index,
+        along,
+        height,
+        seen,
+        surfels.surface[patch],
+        surfels.u[patch],
+        surfels.v[patch],
+    )
+
+
+def _ragged(along: np.ndarray) -> np.ndarray:
+    """Tree tops: a smooth outline with leaves on it."""
+    leaves = tile_atlas()[int(Tile.FOLIAGE) * TILE_SIZE**2 :][:TILE_SIZE]
+    fine = leaves[(along * 24).astype(np.int64) % TILE_SIZE]
+    return np.sin(along * 1.3) * 0.6 + np.sin(along * 3.1 + 1.0) * 0.4 + 0.3 * fine

@@ -1,0 +1,81 @@
+"""Procedural street scenes as a data set: nothing is downloaded, nothing is stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eseg.errors import DataError
+from eseg.runtime.class_table import ClassTable, Sample
+from eseg.streets.classes import CLASSES
+from eseg.streets.render import render_scene
+
+_SPLITS = ("train", "val")
+
+
+@dataclass(frozen=True)
+class StreetsConfig:
+    """How many street scenes there are, and how large.
+
+    Attributes:
+        size: (height, width) of every picture in pixels.
+        train_length: Scenes in the split `train`.
+        val_length: Scenes in the split `val`.
+        seed: Another seed gives other scenes, in both splits.
+    """
+
+    size: tuple[int, int] = (256, 512)
+    train_length: int = 3000
+    val_length: int = 200
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be rendered."""
+        if min(self.size) < 1:
+            raise DataError(f"streets: size is {self.size}; both edges must be at least 1 pixel")
+        if min(self.train_length, self.val_length) < 1:
+            raise DataError(
+                f"streets: train_length is {self.train_length} and val_length is "
+                f"{self.val_length}; both must be at least 1"
+            )
+        if not 0 <= self.seed < 2**32:  # a longer one would spill into the words that follow it
+            raise DataError(f"streets: seed is {self.seed}; it lies in [0, 2**32)")
+
+
+class Streets:
+    """One split of the street scenes.
+
+    A sample is a function of (seed, split, index) alone and is rendered whenever it is asked for.
+
+    Args:
+        split: `train` or `val`; they share no scene.
+        config: Size, lengths and seed.
+
+    Raises:
+        DataError: If there is no such split.
+    """
+
+    def __init__(self, split: str, config: StreetsConfig = StreetsConfig()) -> None:
+        if split not in _SPLITS:
+            raise DataError(f"streets has no split {split!r}; choose one of {', '.join(_SPLITS)}")
+        self.split = split
+        self.config = config
+
+    @property
+    def classes(self) -> ClassTable:
+        """The eleven classes."""
+        return CLASSES
+
+    def __len__(self) -> int:
+        return self.config.train_length if self.split == "train" else self.config.val_length
+
+    def __getitem__(self, index: int) -> Sample:
+        """Render one scene.
+
+        Raises:
+            IndexError: If `index` is outside [0, length).
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"streets/{self.split} has {len(self)} scenes, there is no {index}")
+        seeds = (self.config.seed, _SPLITS.index(self.split), index)
+        image, mask = render_scene(seeds, self.config.size)
+        return Sample(image, mask, f"streets_{self.split}_{index:05d}")

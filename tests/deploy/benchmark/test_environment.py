@@ -1,0 +1,25 @@
+import importlib.metadata
+import json
+
+from eseg.deploy.benchmark import environment
+from eseg.deploy.benchmark.environment import describe_environment, physical_cores
+
+
+def test_machine_and_versions_are_told():
+    told = describe_environment(("numpy", "no-such-package"))
+    assert told["numpy"] == importlib.metadata.version("numpy")
+    assert told["no-such-package"] is None
+    assert told["cpu"]
+    assert json.loads(json.dumps(told)) == told
+
+
+def test_hardware_threads_of_one_core_count_once():
+    cores = describe_environment(())["cores"]
+    assert isinstance(cores, int)
+    assert 1 <= physical_cores() <= cores
+
+
+def test_an_installed_copy_has_no_commit(monkeypatch, tmp_path):
+    """Not even that of a repository it happens to lie in, for that does not know the file."""
+    monkeypatch.setattr(environment, "__file__", str(tmp_path / "environment.py"))
+    assert describe_environment(())["commit"] is None

@@ -1,0 +1,142 @@
+import dataclasses
+import os
+import shutil
+
+import numpy as np
+import onnx
+import pytest
+import yaml
+
+from eseg.config import DataConfig
+from eseg.deploy.export import int8_openvino, quantise
+from eseg.deploy.export.calibration import CalibrationImages
+from eseg.deploy.export.export import ExportError
+from eseg.deploy.export.quantise import export_int8
+from eseg.errors import DataError
+from eseg.runtime.sessions import open_session
+
+pytestmark = pytest.mark.usefixtures("unchecked")
+
+
+@pytest.fixture
+def data(toy_dataset):
+    return DataConfig(dataset=toy_dataset)
+
+
+@pytest.mark.parametrize(("form", "suffix"), [("onnx", ".onnx"), ("openvino", ".xml")])
+def test_an_8_bit_file_is_as_good_and_says_so(checkpoint, data, tmp_path, form, suffix):
+    path = tmp_path / f"net{suffix}"
+    size, outputs = ((48, 72), "labels") if form == "onnx" else (None, "logits")
+    result = export_int8(
+        checkpoint, path, format=form, data=data, size=size, outputs=outputs, max_drop=3
+    )
+    assert result.path == path.resolve()
+    assert (result.calibrated_on, result.measured_on) == (8, 5)
+    assert result.miou_fp32 == pytest.approx(checkpoint.scores["miou"], abs=1e-3)
+    assert result.drop == pytest.approx(100 * (result.miou_fp32 - result.miou))
+    assert 0 < abs(result.drop) <= 3, "the two networks differ, a little"
+    written = {file.name for file in tmp_path.iterdir()}
+    assert written == ({"net.onnx"} if form == "onnx" else {"net.xml", "net.bin"})
+
+    session = open_session(path)
+    info = session.info
+    assert (info.precision, info.size, info.outputs) == ("int8", size, outputs)
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 48, 72, 3), dtype=np.uint8)
+    assert session.run(pixels).dtype == (np.uint8 if outputs == "labels" else np.float32)
+    if form == "onnx":
+        check_convolutions(path)
+
+
+def check_convolutions(path):
+    """They compute in 8 bits, but for those of few channels and the classifier."""
+    graph = onnx.load(path).graph
+    makers = {name: node for node in graph.node for name in node.output}
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    kept = [node for node in convolutions if node.input[1] in weights]
+    quantised = [node for node in convolutions if node not in kept]
+    assert quantised
+    assert {makers[node.input[0]].op_type for node in quantised} == {"DequantizeLinear"}
+    assert convolutions[0] in kept
+    assert convolutions[-1] in kept
+    assert all(min(weights[node.input[1]].dims[:2]) < 16 for node in kept[:-1])
+
+
+def test_a_network_that_becomes_worse_is_refused(checkpoint, data, tmp_path, monkeypatch):
+    def spoil(model, images):
+        """What too small a range does to the scores: all classes but the first are lost."""
+        weight = model.graph.initializers["network.head.1.bias"]
+        spoilt = weight.const_value.numpy().copy()
+        spoilt[0] += 100
+        import onnx_ir
+
+        weight.const_value = onnx_ir.tensor(spoilt)
+        return model
+
+    monkeypatch.setitem(quantise._QUANTISERS, "onnx", spoil)
+    path = tmp_path / "net.onnx"
+    path.write_text("an older file")
+    with pytest.raises(ExportError, match=r"loses \d\d\.\d\d points.*'val'.*--max-drop 0\.3"):
+        export_int8(checkpoint, path, format="onnx", data=data)
+    assert path.read_text() == "an older file"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_images_of_both_splits_are_refused(checkpoint, toy_dataset, tmp_path, monkeypatch):
+    described = yaml.safe_load(toy_dataset.read_text())
+    described["root"] = str(toy_dataset.parent)
+    described["splits"]["val"]["images"].append("train/1.png")
+    described["splits"]["val"]["masks"] = "{folder}/{stem}_mask.png"
+    described["splits"]["val"]["images"] = ["**/8.png", "**/1.png"]
+    overlapping = tmp_path / "overlapping.yaml"
+    overlapping.write_text(yaml.safe_dump(described))
+    monkeypatch.setattr(quantise, "PixelNetwork", None)
+    for data in (
+        DataConfig(dataset=overlapping),
+        DataConfig(dataset=toy_dataset, val_split="train"),
+        DataConfig(train_split="val"),
+    ):
+        classes = quantise.open_split(data, "val").classes
+        same = dataclasses.replace(checkpoint, classes=classes)
+        with pytest.raises(DataError, match="share images"):
+            export_int8(same, tmp_path / "net.onnx", format="onnx", data=data)
+
+
+def test_other_classes_are_refused(checkpoint, toy_dataset, tmp_path):
+    with pytest.raises(DataError, match=r"ground, box, ball.*road"):
+        export_int8(checkpoint, tmp_path / "net.onnx", format="onnx", data=DataConfig())
+
+
+def test_an_image_that_cannot_be_read_is_named(checkpoint, toy_dataset, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(toy_dataset.parent, copy)
+    (copy / "train" / "3.png").write_bytes(b"no image")
+    data = DataConfig(dataset=copy / toy_dataset.name)
+    with pytest.raises(DataError, match=r"3\.png"):
+        list(CalibrationImages(quantise.open_split(data, "train"), 100))
+
+
+def test_the_environment_is_as_it_was_after_nncf_was_imported(monkeypatch):
+    monkeypatch.setenv("CI", "before")
+    monkeypatch.delenv("NNCF_CI", raising=False)
+    with int8_openvino._environment(CI="true", NNCF_CI="1"):
+        assert (os.environ["CI"], os.environ["NNCF_CI"]) == ("true", "1")
+    assert os.environ["CI"] == "before"
+    assert "NNCF_CI" not in os.environ
+
+
+def test_calibration_images_are_spread_over_the_split():
+    class Numbers:
+        def __len__(self):
+            return 10
+
+        def __getitem__(self, index):
+            image = np.full((2, 3, 3), index, np.uint8)
+            return dataclasses.make_dataclass("Sample", ["image"])(image)
+
+    seen = [int(image[0, 0, 0, 0]) for image in CalibrationImages(Numbers(), 4)]
+    assert seen == [0, 2, 5, 7]
+    images = CalibrationImages(Numbers(), 100)
+    assert len(images) == 10
+    assert [len(list(images)) for _ in range(2)] == [10, 10], "they can be gone through again"
+    assert next(iter(images)).shape == (1, 2, 3, 3)
