@@ -72,13 +72,13 @@ class NoiseLabels:
 def make_subjects(checkpoint: Path, folder: Path, options: argparse.Namespace) -> list[Subject]:
     """Export the checkpoint for every engine, for the one size."""
     from eseg.deploy.benchmark.timed_network import Subject
-    from eseg.deploy.export.export import SUFFIXES, export_checkpoint
+    from eseg.deploy.export.export import SUFFIXES, export
     from eseg.inference.predictor import choose_engine
 
     subjects = []
     for name, (engine, form, outputs) in EXPORTS.items():
         path = folder / f"{engine}_{outputs}{SUFFIXES[form]}"
-        export_checkpoint(checkpoint, path, format=form, size=tuple(options.size), outputs=outputs)
+        export(checkpoint, path, format=form, size=tuple(options.size), outputs=outputs)
         subjects.append(Subject(name, path, engine, threads=options.threads))
     subjects.append(Subject(TORCH, checkpoint, TORCH, threads=options.threads))
     for path in options.int8:

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from eseg.checkpoint import load_checkpoint
 from eseg.config import open_split, parse_config
-from eseg.inference.predictor import Predictor
+from eseg.runtime.predictor import Predictor
 from eseg.training.trainer import train
 
 TESTS = Path(__file__).parent

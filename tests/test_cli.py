@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from eseg.checkpoint import load_checkpoint, save_checkpoint
 from eseg.cli import app, options, spell_out_scales
 from eseg.config import to_plain
-from eseg.deploy.export.export import export_checkpoint
+from eseg.deploy.export.export import export
 from eseg.engines.labelling import averaged_probs
 
 runner = CliRunner()
@@ -175,7 +175,7 @@ def test_predict_takes_exported_files_and_their_engines(checkpoint, tmp_path):
     (tmp_path / "in").mkdir()
     for name, size in {"a.png": (64, 48), "b.png": (20, 30)}.items():
         Image.new("RGB", size).save(tmp_path / "in" / name)
-    network = export_checkpoint(checkpoint, tmp_path / "a.onnx", format="onnx", size=(48, 64))
+    network = export(checkpoint, tmp_path / "a.onnx", format="onnx", size=(48, 64))
     out = ["--output", tmp_path / "out"]
 
     for engine in ("onnxruntime", "openvino"):

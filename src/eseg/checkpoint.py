@@ -6,13 +6,14 @@ import hashlib
 import os
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from eseg import __version__
 from eseg.config import (
     DataConfig,
     parse_model_config,
@@ -24,6 +25,7 @@ from eseg.data.transforms import ResizeConfig
 from eseg.errors import CheckpointError, ConfigError
 from eseg.models import ESeg, ModelConfig, create_model
 from eseg.runtime.class_table import ClassTable
+from eseg.runtime.network_info import FilePrecision, NetworkInfo, Outputs
 from eseg.runtime.writing import replacing
 
 SCHEMA = 1
@@ -79,6 +81,34 @@ class Checkpoint:
         raw = (self.run.get("data") or {}).get("streets") or {}
         return DataConfig(dataset=dataset, root=root, streets=parse_streets_config(raw))
 
+    def describe(
+        self,
+        *,
+        size: tuple[int, int] | None = None,
+        outputs: Outputs = "logits",
+        precision: FilePrecision = "fp32",
+    ) -> NetworkInfo:
+        """Describe this network, or the exported file that is made of it.
+
+        Args:
+            size: The one (height, width) that the file takes, or None.
+            outputs: Output of the file.
+            precision: Arithmetic of the file.
+        """
+        # A file for one size is given that size, so that there is nothing left to resize.
+        resize = self.resize if size is None else None
+        source = weights_digest(self.weights)
+        info = describe_network(self.model, self.classes, self.step, source=source, resize=resize)
+        return replace(info, size=size, outputs=outputs, precision=precision)
+
+    def require_rgb(self) -> None:
+        """Raise `CheckpointError` if the network does not take RGB images."""
+        if self.model.in_channels != 3:
+            raise CheckpointError(
+                f"the network takes images of {self.model.in_channels} channels; pictures have 3, "
+                "so train it with model.in_channels=3 or call its `logits` with tensors"
+            )
+
     def build_model(self, device: torch.device | str = "cpu") -> ESeg:
         """The network in evaluation mode with these weights.
 
@@ -93,6 +123,38 @@ class Checkpoint:
                 f"the checkpoint's weights do not fit its model: {error}"
             ) from None
         return model.to(device).eval()
+
+
+def describe_network(
+    model: ModelConfig,
+    classes: ClassTable,
+    step: int,
+    *,
+    source: str = "",
+    resize: ResizeConfig | None = None,
+) -> NetworkInfo:
+    """Describe a network in fp32 for images of every size.
+
+    Args:
+        model: Its architecture.
+        classes: Its classes.
+        step: Optimiser steps behind its weights.
+        source: `weights_digest` of its weights, if that is wanted.
+        resize: Size that images are brought to first.
+    """
+    return NetworkInfo(
+        names=classes.names,
+        palette=classes.colours,
+        outputs="logits",
+        size=None,
+        stride=1 << model.min_level,
+        precision="fp32",
+        model=to_plain(model),
+        step=step,
+        source=source,
+        eseg=__version__,
+        resize=resize,
+    )
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path, *, previous: Path | None = None) -> None:

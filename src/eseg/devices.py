@@ -6,8 +6,8 @@ from typing import get_args
 
 import torch
 
-from eseg.config import Precision
 from eseg.errors import DeviceError
+from eseg.runtime.network_info import Precision
 
 
 def choose_device(name: str | None = None) -> torch.device:
@@ -39,19 +39,18 @@ def available_devices() -> list[str]:
     return devices
 
 
-def choose_precision(name: str) -> Precision:
-    """The named precision; raises `DeviceError` with the choices where there is none such."""
-    for precision in get_args(Precision):
-        if name == precision:
-            return precision
-    raise DeviceError(f"no precision {name!r}; there are {', '.join(get_args(Precision))}")
+def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
+    """Return the type that autocast computes in, or None for plain fp32.
 
+    Args:
+        precision: A `Precision`; `auto` is bf16 on GPUs that have it and fp32 elsewhere.
+        device: Where to compute.
 
-def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype | None:
-    """The type that autocast computes in, or None for plain fp32.
-
-    `auto` is bf16 on GPUs that have it and fp32 elsewhere.
+    Raises:
+        DeviceError: There is no such precision.
     """
+    if precision not in get_args(Precision):
+        raise DeviceError(f"no precision {precision!r}; there are {', '.join(get_args(Precision))}")
     if precision == "auto":
         has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if has_bf16 else None

@@ -81,10 +81,13 @@ class ConfusionMatrix:
     def all_reduce(self) -> None:
         """Sum over all processes; call it once, after the last update, in every process.
 
-        Does nothing in a run of one process. With NCCL the matrix has to lie on the GPU.
+        Does nothing in a run of one process.
         """
         if dist.is_available() and dist.is_initialized():
-            dist.all_reduce(self.matrix)
+            device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+            total = self.matrix.to(device)
+            dist.all_reduce(total)
+            self.matrix = total.to(self.matrix.device)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from eseg.config import load_config, open_split
 from eseg.inference.image_files import list_images, predict_files
-from eseg.inference.predictor import Predictor
+from eseg.runtime.predictor import Predictor
 from eseg.training.trainer import train
 
 SCENES = 8

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from eseg.checkpoint import load_checkpoint, save_checkpoint
 from eseg.cli import app
 from eseg.cli.verify_verbs import verify
-from eseg.deploy.export.export import export_checkpoint
+from eseg.deploy.export.export import export
 from eseg.deploy.export.quantise import MAX_DROP
 from eseg.deploy.verify import verify as module
 
@@ -30,7 +30,7 @@ def best(toy_run):
 def exported(best, tmp_path_factory):
     path = tmp_path_factory.mktemp("exported") / "best.onnx"
     jaxtyping.config.update("jaxtyping_disable", True)  # exporters cannot trace through the checks
-    export_checkpoint(best, path, format="onnx", size=(40, 56))
+    export(best, path, format="onnx", size=(40, 56))
     jaxtyping.config.update("jaxtyping_disable", False)
     return path
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from eseg.checkpoint import load_checkpoint
 from eseg.deploy.export.export import describe
 from eseg.errors import DeviceError
-from eseg.inference.predictor import Predictor
+from eseg.runtime.predictor import Predictor
 from eseg.runtime import EngineError, ExportFileError, ImageError
 
 

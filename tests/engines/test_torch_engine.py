@@ -9,7 +9,7 @@ import torch
 
 from eseg.checkpoint import load_checkpoint
 from eseg.errors import CheckpointError
-from eseg.inference.predictor import Predictor
+from eseg.runtime.predictor import Predictor
 from eseg.models import create_model
 from eseg.runtime import EngineError
 

@@ -11,7 +11,7 @@ from PIL import Image
 from eseg import runtime
 from eseg.checkpoint import load_checkpoint
 from eseg.data.transforms import ResizeConfig
-from eseg.deploy.export.export import export_checkpoint
+from eseg.deploy.export.export import export
 from eseg.engines.labelling import label_images
 from eseg.errors import CheckpointError, DeviceError
 from eseg.inference.predictor import Predictor, choose_engine
@@ -25,8 +25,8 @@ def exports(best, tmp_path_factory):
     return {
         path.suffix: path
         for path in (
-            export_checkpoint(best, folder / "toy.onnx", format="onnx"),
-            export_checkpoint(best, folder / "toy.xml", format="openvino"),
+            export(best, folder / "toy.onnx", format="onnx"),
+            export(best, folder / "toy.xml", format="openvino"),
         )
     }
 

@@ -8,7 +8,7 @@ import openvino
 import pytest
 from onnx import TensorProto, helper
 
-from eseg.runtime.network_info import KEY, ExportInfo
+from eseg.runtime.network_info import KEY, NetworkInfo
 from eseg.runtime.sessions import openvino_core
 
 STRIDE = 8
@@ -17,7 +17,7 @@ STRIDE = 8
 @pytest.fixture(scope="session")
 def info():
     """The description of a network whose three classes are red, green and blue."""
-    return ExportInfo(
+    return NetworkInfo(
         names=("red", "green", "blue"),
         palette=((200, 0, 0), (0, 200, 0), (0, 0, 200)),
         outputs="logits",

@@ -121,7 +121,7 @@ def export(
     """
     with clear_errors():
         from eseg.checkpoint import load_checkpoint
-        from eseg.deploy.export.export import Format, default_output, export_checkpoint
+        from eseg.deploy.export.export import Format, default_output, export
         from eseg.deploy.export.quantise import (
             CALIBRATION_IMAGES,
             MAX_DROP,
@@ -162,7 +162,7 @@ def export(
             open_truth(truth, truth.val_split, loaded)  # or it is refused before the export
         if calibrate is None:
             with console.status("exporting"):
-                written = export_checkpoint(
+                written = export(
                     loaded,
                     path,
                     format=form,

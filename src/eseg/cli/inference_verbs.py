@@ -109,7 +109,7 @@ def predict(
     with clear_errors():
         from eseg.devices import choose_precision
         from eseg.inference.image_files import list_images, predict_files
-        from eseg.inference.predictor import Predictor
+        from eseg.runtime.predictor import Predictor
 
         found = list_images(images, output)
         predictor = Predictor(

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from eseg.data.loaders import LoaderConfig
 from eseg.data.transforms import AugmentConfig, ResizeConfig
 from eseg.losses import LossConfig
 from eseg.models import ModelConfig
+from eseg.runtime.network_info import Precision
 from eseg.streets import StreetsConfig
 
 STREETS = "streets"
 """The data set that needs no files."""
-
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 @dataclass(frozen=True)

@@ -23,3 +23,8 @@ class SegmentationDataset(Protocol):
     def __getitem__(self, index: int) -> Sample:
         """Read one sample; raise `DataError` naming the file where it is broken."""
         ...
+
+
+def evenly_spaced(length: int, count: int) -> list[int]:
+    """Return `count` indices in [0, length), spread evenly from the first on."""
+    return [place * length // count for place in range(count)]

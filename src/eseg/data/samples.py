@@ -38,7 +38,7 @@ class EvalImage(NamedTuple):
         name: The sample's name, unique in its split.
     """
 
-    image: UInt8[Tensor, "3 height width"]
+    image: UInt8[Tensor, "height width 3"]
     mask: UInt8[Tensor, "height width"]
     name: str
 
@@ -113,5 +113,4 @@ class EvalDataset(Dataset[EvalImage | DataError]):
             image, mask, name = self.dataset[index]
         except DataError as error:
             return error
-        channels_first = torch.from_numpy(np.array(image.transpose(2, 0, 1), order="C"))
-        return EvalImage(channels_first, torch.from_numpy(np.array(mask)), name)
+        return EvalImage(torch.from_numpy(np.array(image)), torch.from_numpy(np.array(mask)), name)

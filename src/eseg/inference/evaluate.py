@@ -2,161 +2,171 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
-from torch import Tensor
 
-from eseg.checkpoint import Checkpoint
-from eseg.config import DataConfig, Precision, open_split
+from eseg.checkpoint import Checkpoint, load_checkpoint
+from eseg.config import DataConfig, open_split
+from eseg.data.dataset import SegmentationDataset
 from eseg.data.folder import absent_counts
-from eseg.data.loaders import make_eval_loader
+from eseg.data.loaders import LoaderConfig, make_eval_loader
 from eseg.data.samples import EvalImage
-from eseg.data.transforms import ResizeConfig, to_float
-from eseg.devices import autocast_dtype
-from eseg.engines.labelling import check_scales, label_images
-from eseg.errors import DataError
+from eseg.engines.torch_engine import open_network
 from eseg.inference.submission import Submission
 from eseg.metrics import ConfusionMatrix, Scores, scores
-from eseg.models import ESeg
-from eseg.runtime.class_table import ClassTable
+from eseg.reports.reporter import SILENT, Reporter
+from eseg.runtime.class_table import ClassTable, require_same_classes
+from eseg.runtime.engine import Engine, EngineOptions
+from eseg.runtime.engine_table import format_of, open_engine
 from eseg.runtime.pictures import palette_image
+from eseg.runtime.writing import output_errors
 
-Visitor = Callable[[EvalImage, Tensor], None]
+Visitor = Callable[[EvalImage, np.ndarray], None]
+"""Receives an image and its labels, uint8 (height, width)."""
 
-_SHOWN = 3
 
-
-@torch.inference_mode()
 def evaluate(
-    model: ESeg,
-    images: Iterable[EvalImage],
+    network: str | Path | Checkpoint | Engine,
+    data: str | Path | DataConfig,
+    split: str = "val",
     *,
-    device: torch.device,
-    dtype: torch.dtype | None = None,
-    scales: Sequence[float] = (1.0,),
-    flip: bool = False,
-    resize: ResizeConfig | None = None,
-    visit: Visitor | None = None,
-) -> ConfusionMatrix:
-    """Count the pixels of every pair (true class, predicted class) over a split (section 4.1).
-
-    Args:
-        model: The network in evaluation mode, on `device`.
-        images: Whole images with their masks; a process's share of the split.
-        device: Where to compute.
-        dtype: Type for autocast, or None for fp32.
-        scales: Sizes to run at, relative to the image; several are averaged.
-        flip: Average with the mirror image too.
-        resize: What images are brought to before the network; labels are at the masks' size.
-        visit: Called with every image and its labels, uint8 (height, width) on the CPU.
-
-    Returns:
-        The counts of the images given; with several processes, call `all_reduce` on them.
-    """
-    matrix = ConfusionMatrix(model.config.num_classes, device=device)
-    for item in images:
-        image = to_float(item.image.to(device)).unsqueeze(0)
-        labels, _ = label_images(model, image, dtype=dtype, scales=scales, flip=flip, resize=resize)
-        matrix.update(labels[0], item.mask.to(device))
-        if visit is not None:
-            visit(item, labels[0].cpu())
-    return matrix
-
-
-def evaluate_checkpoint(
-    checkpoint: Checkpoint,
-    data: DataConfig,
-    split: str,
-    *,
-    device: torch.device,
-    precision: Precision = "auto",
+    root: Path | None = None,
+    engine: str | None = None,
+    device: str | None = None,
+    precision: str = "auto",
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
     save: Path | None = None,
     submission: Path | None = None,
-    track: Callable[..., Iterable[EvalImage]] | None = None,
+    reporter: Reporter = SILENT,
 ) -> Scores:
-    """Scores of a checkpoint on one split, in one process.
+    """Measure a network on one split, in one process.
 
-    Images are brought to the size that the checkpoint's run brought them to, if it did.
+    A checkpoint runs as it was trained, unfolded: the figures are those of the training's own
+    evaluation.
 
     Args:
-        checkpoint: The network.
-        data: The data set; its classes must be the network's.
-        split: Which split.
-        device: Where to compute.
-        precision: `auto` is bf16 on GPUs that have it and fp32 elsewhere, as in training.
-        scales: Sizes to run at, relative to the image.
-        flip: Average with the mirror image too.
+        network: A checkpoint or an exported file, as a path or loaded.
+        data: A data set: its YAML, a built-in name or its config; its classes must be the
+            network's.
+        split: Name of the split.
+        root: Where the data lies, instead of what the YAML says.
+        engine: Engine that runs an exported file; see `eseg.runtime.open_engine`.
+        device: Device to compute on; see there.
+        precision: Arithmetic; see there.
+        scales: Sizes to run at, relative to the image; several are averaged.
+        flip: If True, average with the mirror image too.
         save: Folder for the predicted labels as palette PNGs, named after the samples.
         submission: Folder for what the test server of an official data set takes; with it the
             split may lack masks.
-        track: Wraps the images to show progress, as `rich.progress.Progress.track` does.
+        reporter: Shows progress.
 
     Returns:
         The scores, NaN in a split without masks.
 
     Raises:
         DataError: The data set is not as described, or has other classes than the network, or no
-            test server but a `submission`, or a folder cannot be written.
+            test server but a `submission`.
+        OutputError: A folder cannot be written.
+        CheckpointError, ExportFileError, EngineError, DeviceError: The network cannot be run.
         ValueError: A scale is not above 0.
     """
-    check_scales(scales)
-    dataset = open_split(data, split, unlabelled=submission is not None)
-    if dataset.classes.names != checkpoint.classes.names:
-        raise DataError(
-            f"the network knows {_shown(checkpoint.classes, dataset.classes)}; the data set "
-            f"{data.dataset} has {_shown(dataset.classes, checkpoint.classes)}: evaluate it on its "
-            "own"
-        )
+    options = {"device": device, "precision": precision, "scales": tuple(scales), "flip": flip}
+    chosen = EngineOptions(**options)
+    is_file = isinstance(network, str | Path)
+    if is_file and engine in (None, "torch") and format_of(network) is None:
+        network = load_checkpoint(network)
+    if not isinstance(data, DataConfig):
+        of_run = isinstance(network, Checkpoint)
+        data = network.data_config(Path(data), root) if of_run else DataConfig(Path(data), root)
+    if isinstance(network, Checkpoint) and engine in (None, "torch"):
+        loaded: Engine = open_network(network, "torch", chosen, folded=False)
+    else:
+        loaded = open_engine(network, engine=engine, **options)
 
+    dataset = open_split(data, split, unlabelled=submission is not None)
+    require_classes(loaded, dataset, data)
     visitors: list[Visitor] = []
     if save is not None:
         visitors.append(_saver(save, dataset.classes))
     if submission is not None:
         files = Submission(submission, data, dataset)
-        visitors.append(lambda item, labels: files.write(item.name, labels.numpy()))
+        visitors.append(lambda item, labels: files.write(item.name, labels))
+    return score(loaded, dataset, visitors=visitors, reporter=reporter)
 
-    def visit(item: EvalImage, labels: Tensor) -> None:
-        for visitor in visitors:
-            visitor(item, labels)
 
-    images: Iterable[EvalImage] = make_eval_loader(dataset)
-    if track is not None:
-        images = track(images, total=len(dataset), description="evaluating")
-    matrix = evaluate(
-        checkpoint.build_model(device),
-        images,
-        device=device,
-        dtype=autocast_dtype(precision, device),
-        scales=scales,
-        flip=flip,
-        resize=checkpoint.resize,
-        visit=visit if visitors else None,  # without: no copies from the device
+def score(
+    engine: Engine,
+    dataset: SegmentationDataset,
+    *,
+    visitors: Sequence[Visitor] = (),
+    loader: LoaderConfig | None = None,
+    reporter: Reporter = SILENT,
+    description: str = "evaluating",
+) -> Scores:
+    """Score an engine on all images of a split, in this process.
+
+    Args:
+        engine: The network; its classes are those of the data set.
+        dataset: The split.
+        visitors: Receive every image with its labels.
+        loader: Worker processes that read.
+        reporter: Shows progress.
+        description: Name of the progress.
+
+    Raises:
+        DataError: An image or a mask cannot be read.
+    """
+    images = reporter.track(
+        make_eval_loader(dataset, config=loader), total=len(dataset), description=description
     )
+    matrix = count_pixels(engine, images, visitors=visitors)
     return scores(matrix.matrix, absent_counts=absent_counts(dataset))
 
 
-def _saver(save: Path, classes: ClassTable) -> Visitor:
-    """Writes labels as palette PNGs."""
+def count_pixels(
+    engine: Engine, images: Iterable[EvalImage], *, visitors: Sequence[Visitor] = ()
+) -> ConfusionMatrix:
+    """Count the pixels of every pair (true class, predicted class) over images (section 4.1).
 
-    def write(item: EvalImage, labels: Tensor) -> None:
+    Args:
+        engine: The network.
+        images: Whole images with their masks; a process's share of the split.
+        visitors: Receive every image with its labels.
+
+    Returns:
+        The counts of the images given; with several processes, call `all_reduce` on them.
+    """
+    matrix = ConfusionMatrix(len(engine.info.names))
+    for item in images:
+        labels = engine.label(item.image.numpy()[None]).ids[0]
+        matrix.update(torch.from_numpy(labels), item.mask)
+        for visit in visitors:
+            visit(item, labels)
+    return matrix
+
+
+def require_classes(engine: Engine, dataset: SegmentationDataset, data: DataConfig) -> None:
+    """Raise `DataError` if a data set has other classes than a network."""
+    require_same_classes(
+        engine.info.names,
+        dataset.classes,
+        "the network",
+        f"the data set {data.dataset}",
+        "take the network's own data set",
+    )
+
+
+def _saver(save: Path, classes: ClassTable) -> Visitor:
+    """Make a visitor that writes labels as palette PNGs."""
+
+    def write(item: EvalImage, labels: np.ndarray) -> None:
         path = save / f"{item.name}.png"
-        try:
+        with output_errors(save, "save"):
             path.parent.mkdir(parents=True, exist_ok=True)
-            palette_image(labels.numpy(), classes.colours).save(path)
-        except OSError as error:
-            raise DataError(f"{save}: cannot be written ({error}); choose another --save") from None
+            palette_image(labels, classes.colours).save(path)
 
     return write
-
-
-def _shown(classes: ClassTable, others: ClassTable) -> str:
-    """The number of classes, and the first of those that tell them from others."""
-    pairs = itertools.zip_longest(classes.names, others.names)
-    differing = [name for name, other in pairs if name not in (None, other)]
-    shown = ", ".join(differing[:_SHOWN]) + (", ..." if len(differing) > _SHOWN else "")
-    return f"{len(classes)} classes" + (f" ({shown})" if differing else "")

@@ -1,4 +1,4 @@
-"""Labels for many image files: PNGs in the classes' palette and overlays for the eye."""
+"""Labels of many image files: PNGs in the classes' palette, and overlays to look at."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eseg.errors import DataError, ImageError
-from eseg.inference.predictor import Predictor
+from eseg.runtime.predictor import Predictor
+from eseg.runtime.writing import output_errors
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one image.
+    """Result for one image.
 
     Attributes:
         source: The image.
         labels: The palette PNG that was written, or None.
-        error: Why there is none, or None.
+        error: The reason if there is none, or None.
     """
 
     source: Path
@@ -43,7 +44,7 @@ def list_images(sources: Iterable[Path], output: Path) -> list[tuple[Path, Path]
             if source.resolve().is_relative_to(output.resolve()):
                 raise DataError(
                     f"{source}: images must not lie in the output folder ({output}), whose files "
-                    "are passed over; choose another --output"
+                    "are passed over; choose another `output`"
                 )
             found = sorted(p for p in source.rglob("*") if _is_image(p, source, output))
             if not found:
@@ -84,7 +85,7 @@ def predict_files(
         output: Folder to write to.
 
     Raises:
-        DataError: The folder cannot be written.
+        OutputError: The folder cannot be written.
     """
     for path, name in images:
         try:
@@ -95,13 +96,9 @@ def predict_files(
             continue
         labels = (output / "labels" / name).with_suffix(".png")
         picture = (output / "overlays" / name).with_suffix(".jpg")
-        try:
+        with output_errors(output):
             for file in (labels, picture):
                 file.parent.mkdir(parents=True, exist_ok=True)
             result.save(labels)
             result.overlay(legend=True).save(picture, quality=90)
-        except OSError as error:
-            raise DataError(
-                f"{output}: cannot be written ({error}); choose another --output"
-            ) from None
         yield Outcome(path, labels, None)

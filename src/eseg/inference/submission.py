@@ -1,4 +1,4 @@
-"""What the test servers of official data sets take: one PNG of their own ids per image."""
+"""Files for the test servers of official data sets: one PNG of their own ids per image."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from eseg.data.dataset import SegmentationDataset
 from eseg.data.folder import Folder, FolderConfig
 from eseg.data.official import OFFICIAL, ServerFiles
 from eseg.errors import DataError
+from eseg.runtime.writing import output_errors
 
 
 class Submission:
@@ -35,8 +36,8 @@ class Submission:
             samples: One split of it.
 
         Raises:
-            DataError: The data set has no server, or the folder cannot be made or holds other
-                files.
+            DataError: The data set has no server, or the folder holds other files.
+            OutputError: The folder cannot be made.
         """
         server = _server_of(data)
         assert isinstance(samples, Folder)  # All official data sets are.
@@ -47,16 +48,14 @@ class Submission:
             name: PurePosixPath(name).name.removesuffix(image_end) + server.suffix
             for name in samples.names
         }
-        try:
+        with output_errors(path, "submission"):
             path.mkdir(parents=True, exist_ok=True)
             others = sorted({file.name for file in path.iterdir()} - {*self._files.values()})
-        except OSError as error:
-            raise self._unwritable(error) from None
         if others:
             raise DataError(
                 f"{path}: holds '{others[0]}'{' and more' if len(others) > 1 else ''}, which does "
                 "not belong to this split, and servers take no other files; choose a new folder "
-                "for --submission"
+                "for `submission`"
             )
 
     def write(self, name: str, labels: UInt8[np.ndarray, "height width"]) -> None:
@@ -67,15 +66,10 @@ class Submission:
             labels: Class ids.
 
         Raises:
-            DataError: The file cannot be written.
+            OutputError: The file cannot be written.
         """
-        try:
+        with output_errors(self.path, "submission"):
             Image.fromarray(self._ids[labels]).save(self.path / self._files[name])
-        except OSError as error:
-            raise self._unwritable(error) from None
-
-    def _unwritable(self, error: OSError) -> DataError:
-        return DataError(f"{self.path}: cannot be written ({error}); choose another --submission")
 
 
 def _server_of(data: DataConfig) -> ServerFiles:
@@ -83,8 +77,8 @@ def _server_of(data: DataConfig) -> ServerFiles:
     if official is None or official.server is None:
         with_server = ", ".join(name for name, one in OFFICIAL.items() if one.server is not None)
         raise DataError(
-            f"--submission writes files for the test servers of {with_server}, and "
-            f"{data.dataset} is none of them; --save writes labels of any data set"
+            f"`submission` is for the test servers of {with_server}; {data.dataset} has none, and "
+            "`save` writes labels of any data set"
         )
     return official.server
 

@@ -12,10 +12,10 @@ from rich.text import Text
 
 from eseg.checkpoint import Checkpoint
 from eseg.data.dataset import SegmentationDataset
-from eseg.inference.predictor import Predictor
 from eseg.metrics import confusion_matrix, scores
 from eseg.reports.picture_sheet import picture_sheet
 from eseg.runtime.class_table import ClassTable
+from eseg.runtime.predictor import Predictor
 
 SHEET_ROWS = 6
 

@@ -1,4 +1,4 @@
-"""Run exported networks without torch: NumPy, Pillow and ONNX Runtime or OpenVINO are all it takes.
+"""Runtime without torch: NumPy, Pillow and ONNX Runtime or OpenVINO run exported networks.
 
 Example:
     >>> from eseg.runtime import Predictor
@@ -7,15 +7,19 @@ Example:
 """
 
 from eseg.errors import EngineError, ExportFileError, ImageError
-from eseg.runtime.network_info import ExportInfo
+from eseg.runtime.engine import Engine
+from eseg.runtime.engine_table import open_engine
+from eseg.runtime.network_info import NetworkInfo
 from eseg.runtime.predictor import Predictor
 from eseg.runtime.segmentation import Segmentation
 
 __all__ = [
+    "Engine",
     "EngineError",
     "ExportFileError",
-    "ExportInfo",
     "ImageError",
+    "NetworkInfo",
     "Predictor",
     "Segmentation",
+    "open_engine",
 ]

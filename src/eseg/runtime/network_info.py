@@ -1,4 +1,4 @@
-"""What an exported file says of itself: classes, colours, sizes, and whence its weights."""
+"""Description of a network: classes, colours, sizes, and the origin of its weights."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ from eseg.errors import ExportFileError
 from eseg.runtime.resizing import ResizeConfig
 
 SCHEMA = 1
-"""Version of the text that `ExportInfo` writes; files of a newer one are refused."""
+"""Version of the text that `NetworkInfo` writes; files of a newer one are refused."""
 
 KEY = "eseg"
 """Name under which every format keeps the text."""
 
 Outputs = Literal["logits", "labels"]
-Precision = Literal["fp32", "fp16", "int8"]
+FilePrecision = Literal["fp32", "fp16", "int8"]
+"""Arithmetic that a file was exported in."""
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+"""Arithmetic that can be asked for; `auto` is bf16 on GPUs that have it and fp32 elsewhere."""
 
 
 @dataclass(frozen=True)
-class ExportInfo:
-    """What whoever runs an exported file has to know of it.
+class NetworkInfo:
+    """All that is needed to run a network.
 
     Every exported network takes one `image`, uint8 RGB (1, height, width, 3), and normalises it
     itself.
@@ -39,8 +42,8 @@ class ExportInfo:
         step: Optimiser steps behind the weights.
         source: SHA-256 of the weights as the checkpoint holds them, in hexadecimal.
         eseg: Version of eseg that wrote the file.
-        resize: What images are to be brought to first, as in training, the labels then being made
-            at their own size; None for images as they are.
+        resize: Size that images are brought to first, as in training; labels are then made at the
+            images' own size. None for images as they are.
     """
 
     names: tuple[str, ...]
@@ -48,7 +51,7 @@ class ExportInfo:
     outputs: Outputs
     size: tuple[int, int] | None
     stride: int
-    precision: Precision
+    precision: FilePrecision
     model: dict[str, Any]
     step: int
     source: str
@@ -60,15 +63,15 @@ class ExportInfo:
             raise ValueError(f"{len(self.names)} class names for {len(self.palette)} colours")
         if self.outputs not in get_args(Outputs):
             raise ValueError(f"unknown outputs {self.outputs!r}")
-        if self.precision not in get_args(Precision):
+        if self.precision not in get_args(FilePrecision):
             raise ValueError(f"unknown precision {self.precision!r}")
         if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
-            raise ValueError(f"size {self.size!r} is no height and width")
+            raise ValueError(f"size {self.size!r} is not a height and a width")
         if self.stride < 1:
             raise ValueError(f"stride {self.stride} is below 1")
 
     def to_json(self) -> str:
-        """The text that goes into the file under `KEY`."""
+        """Return the text that goes into the file under `KEY`."""
         return json.dumps(
             {
                 "schema": SCHEMA,
@@ -87,7 +90,7 @@ class ExportInfo:
         )
 
     @classmethod
-    def from_json(cls, text: str | None, path: str | Path) -> ExportInfo:
+    def from_json(cls, text: str | None, path: str | Path) -> NetworkInfo:
         """Read the text of a file.
 
         Args:
@@ -98,9 +101,7 @@ class ExportInfo:
             ExportFileError: There is no text, it is damaged, or a newer eseg wrote it.
         """
         if text is None:
-            raise ExportFileError(
-                f"{path}: not exported by eseg; write it with `eseg export CHECKPOINT`"
-            )
+            raise ExportFileError(f"{path}: not exported by eseg; write it with `eseg export`")
         try:
             content = json.loads(text)
             schema = int(content["schema"])

@@ -1,68 +1,76 @@
-"""From an exported file and any picture to labels, without torch."""
+"""Predictor: any image to labels, over any engine."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 
+from eseg.runtime.engine_table import open_engine
 from eseg.runtime.images import ImageLike, as_batch, as_pixels
-from eseg.runtime.limits import check_gives_logits, check_size
-from eseg.runtime.resizing import labels_at, to_size
 from eseg.runtime.segmentation import Segmentation
-from eseg.runtime.sessions import open_session
-from eseg.runtime.upsampling import prepare, upsample_labels, upsample_labels_with_confidence
 
 
 class Predictor:
-    """An exported network, ready to label images.
+    """A trained network, ready to label images of any size.
 
     Args:
-        path: What `eseg export` wrote: an `.onnx` file, or an `.xml` with its `.bin` beside it.
-        engine: `onnxruntime` or `openvino`, which runs `.onnx` files too; by the suffix if None.
-        device: `cpu` if None. ONNX Runtime also knows `cuda` and `cuda:1`, OpenVINO what
-            `openvino.Core().available_devices` lists.
-        precision: Arithmetic of OpenVINO: `fp32`, `bf16` or `fp16`. If None, it is never coarser
-            than the file's; see `eseg.runtime.sessions.open_session`.
-        threads: Threads of a CPU to compute with; the engine's own choice if None.
-        with_confidence: Whether the probability of every label is wanted; it costs a softmax at
-            full size.
+        network: A checkpoint (`best.pt` of a run) or an exported file; see `open_engine`.
+        engine: Engine that runs it; see `open_engine`.
+        device: Device to compute on; see `open_engine`.
+        precision: Arithmetic; see `open_engine`.
+        threads: Threads of a CPU; see `open_engine`.
+        scales: Factors of the image's size to run at and average over; checkpoints only.
+        flip: If True, average with the mirror image too; checkpoints only.
+        with_confidence: If True, compute the probability of every label too, which costs a softmax
+            at full size.
 
     Attributes:
-        info: What the file says of itself: class names, colours, sizes, origin.
+        engine: The loaded `Engine`.
+        info: Classes, sizes and origin of the network.
+        names: One name per class; a label is a position in them.
+        palette: One RGB colour in [0, 255] per class.
 
     Raises:
+        CheckpointError: The file is not a checkpoint, or its network does not take RGB.
+        ExportFileError: The file is not an export of eseg, or cannot give what is wanted.
         EngineError: The engine is unknown, not installed, or cannot do what was asked.
-        ExportFileError: The file is missing, damaged, of another origin or of a newer version; or
-            confidence is wanted of a file that holds labels only.
+        DeviceError: The device does not exist.
+        ValueError: A scale is not above 0.
 
     Example:
-        >>> predict = Predictor("street.onnx")
+        >>> predict = Predictor("runs/camvid/best.pt")
         >>> predict("street.jpg").overlay().save("overlay.png")
     """
 
     def __init__(
         self,
-        path: str | Path,
+        network: Any,
         *,
         engine: str | None = None,
         device: str | None = None,
-        precision: str | None = None,
+        precision: str = "auto",
         threads: int | None = None,
+        scales: Sequence[float] = (1.0,),
+        flip: bool = False,
         with_confidence: bool = False,
     ) -> None:
-        self._session = open_session(
-            path, engine=engine, device=device, precision=precision, threads=threads
+        self.engine = open_engine(
+            network,
+            engine=engine,
+            device=device,
+            precision=precision,
+            threads=threads,
+            scales=tuple(scales),
+            flip=flip,
         )
-        self.info = self._session.info
-        self._path = path
+        self.info = self.engine.info
+        self.names, self.palette = self.info.names, self.info.palette
         self._with_confidence = with_confidence
         if with_confidence:
-            check_gives_logits(self.info, path, "confidence")
-        if self.info.outputs == "logits":
-            prepare()
+            self.engine.require_logits("confidence")
+        self.engine.prepare()
 
     @overload
     def __call__(self, image: ImageLike) -> Segmentation: ...
@@ -73,8 +81,11 @@ class Predictor:
     def __call__(self, image: ImageLike | Sequence[ImageLike]) -> Segmentation | list[Segmentation]:
         """Label one image, or several, each at its own size.
 
+        An engine that takes batches is given images of one size together, so memory grows with
+        their number.
+
         Args:
-            image: A file; a Pillow picture of 8 bits, taken as it lies (EXIF orientation is not
+            image: A file; a Pillow picture of 8 bits, used as is (EXIF orientation is not
                 applied); uint8 RGB (height, width, 3); a sequence of those; or uint8 RGB (batch,
                 height, width, 3).
 
@@ -82,42 +93,40 @@ class Predictor:
             The labels; a list of them for a sequence or a batch.
 
         Raises:
-            ImageError: Something is no readable image, or not of the size that the file takes.
+            ImageError: Something is not a readable image, or not of the size that the file takes.
+            EngineError: The network cannot be compiled here.
         """
         images, several = as_batch(image)
-        results = [self._label(pixels) for pixels in images]
-        return results if several else results[0]
+        alike: dict[tuple[int, ...], list[int]] = {}
+        for index, pixels in enumerate(images):
+            alike.setdefault(pixels.shape, []).append(index)
+        results: dict[int, Segmentation] = {}
+        for indices in alike.values():
+            first = images[indices[0]]
+            batch = first[None] if len(indices) == 1 else np.stack([images[i] for i in indices])
+            labels = self.engine.label(batch, with_confidence=self._with_confidence)
+            for place, index in enumerate(indices):
+                results[index] = Segmentation(
+                    image=images[index],
+                    labels=labels.ids[place],
+                    confidence=None if labels.confidence is None else labels.confidence[place],
+                    names=self.names,
+                    palette=self.palette,
+                )
+        ordered = [results[index] for index in range(len(images))]
+        return ordered if several else ordered[0]
 
     def logits(self, image: ImageLike) -> np.ndarray:
-        """The network's own output for one image, for those who make something else of it.
+        """Return the network's own output for one image, for those who make something else of it.
 
         Args:
             image: As for calling the predictor.
 
         Returns:
-            Unnormalised scores, float32 (classes, height / stride, width / stride), the sides
-            rounded up; those of the resized image where the file says so (`info.resize`).
+            float32 (classes, height / stride, width / stride); see `Engine.logits`.
 
         Raises:
-            ImageError: It is no readable image, or not of the size that the file takes.
-            ExportFileError: The file holds labels only.
+            ImageError: It is not a readable image, or not of the size that the file takes.
+            ExportFileError: The file gives labels only.
         """
-        check_gives_logits(self.info, self._path, "logits")
-        return self._run(as_pixels(image))
-
-    def _label(self, pixels: np.ndarray) -> Segmentation:
-        output, confidence = self._run(pixels), None
-        size = (pixels.shape[0], pixels.shape[1])
-        if self.info.outputs == "labels":
-            labels = labels_at(output, size)
-        elif self._with_confidence:
-            labels, confidence = upsample_labels_with_confidence(output, size)
-        else:
-            labels = upsample_labels(output, size)
-        return Segmentation(pixels, labels, confidence, self.info.names, self.info.palette)
-
-    def _run(self, pixels: np.ndarray) -> np.ndarray:
-        """The output for one image, brought to size, without its batch axis."""
-        pixels = to_size(pixels, self.info.resize)
-        check_size(self.info, self._path, pixels.shape[0], pixels.shape[1])
-        return self._session.run(pixels[None])[0]
+        return self.engine.logits(as_pixels(image)[None])[0]

@@ -1,4 +1,4 @@
-"""Full-size label maps from small logits by NumPy, and faster where Numba is installed.
+"""Exact upsampling of logits to labels by NumPy, and faster where Numba is installed.
 
 A pixel's label is the class whose logit is the largest after bilinear upsampling. Between four
 neighbouring logits with the same winner, that class wins everywhere: interpolation is an average,
@@ -6,9 +6,9 @@ and averages keep the order. So most of a label map is filled in, and only tiles
 between classes are interpolated. There, a class that nowhere reaches the level below which another
 never falls cannot win either, and is left out. Full-size logits are never held.
 
-Nothing but NumPy is imported here. Numba is looked for at the first use and compiles `labels_numba`
-then, once per machine where there is a folder to keep the result in. All work is done in the
-caller's thread, so it takes no core from an engine that runs the network.
+Nothing but NumPy is imported here. Numba is looked for at the first use and then compiles
+`upsampling_numba`, once per machine where there is a folder to keep the result in. All work is done
+in the caller's thread, so it takes no core from an engine that runs the network.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_CLASSES = 255
-"""Labels are 8-bit, and 255 means 'no label' in masks."""
+from eseg.runtime.class_table import MAX_CLASSES
 
 TILE_SIDE = 16
 """Longest side of a tile in pixels; it bounds the memory that a single one takes."""
@@ -51,7 +50,7 @@ class Axis(NamedTuple):
 
 
 def upsample_labels(logits: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """The most probable class of every pixel at another size.
+    """Find the most probable class of every pixel at another size.
 
     Equal to bilinear interpolation with `align_corners=False`, at any ratio, downwards too, and
     argmax, up to the order of rounding. NaN never wins.
@@ -76,7 +75,7 @@ def upsample_labels(logits: NDArray[Any], size: tuple[int, int]) -> NDArray[np.u
 def upsample_labels_with_confidence(
     logits: NDArray[Any], size: tuple[int, int]
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """`upsample_labels`, and how sure the network is of each of them.
+    """Find the labels as `upsample_labels` does, and the probability of each.
 
     This takes several times as long as the labels alone: every class counts at every pixel.
 
@@ -98,7 +97,7 @@ def upsample_labels_with_confidence(
 def write_labels(
     logits: NDArray[Any], labels: NDArray[np.uint8], confidence: NDArray[np.float32] | None = None
 ) -> None:
-    """Like the functions above, into the caller's memory.
+    """Write what the functions above return into the caller's memory.
 
     Args:
         logits: Unnormalised scores, (classes, height, width) with any strides.
@@ -128,12 +127,12 @@ def prepare() -> None:
 
 @functools.cache
 def _compiled() -> Callable[..., None] | None:
-    """The compiled form of `_write_arrays`, or None where Numba is not installed."""
+    """Return the compiled form of `_write_arrays`, or None where Numba is not installed."""
     try:
         from eseg.runtime.upsampling_numba import write_tiles
     except ImportError:
         return None
-    except Exception as error:  # a Numba that cannot compile this is no reason for having no labels
+    except Exception as error:  # labels are made without a Numba that cannot compile this
         reason = str(error).partition("\n")[0]
         message = f"labels are made by NumPy, which takes longer: Numba failed ({reason})"
         warnings.warn(message, RuntimeWarning, stacklevel=2)
@@ -141,17 +140,33 @@ def _compiled() -> Callable[..., None] | None:
     return write_tiles
 
 
-@functools.lru_cache(maxsize=16)
-def _cut(inputs: int, outputs: int) -> Axis:
-    """Cut one side of the output into tiles, the same for every image of this size.
+def half_pixel_positions(
+    inputs: int, outputs: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Find the two inputs between whose centres the centre of each output lies.
 
-    Positions are computed in float32 and by the same formula as torch's own interpolation, which
-    measures between the centres of pixels and repeats the border.
+    They are computed in float32 and by the same formula as torch's own interpolation with
+    `align_corners=False`, which repeats the border.
+
+    Args:
+        inputs: Cells along one side, at least 1.
+        outputs: Pixels along that side, at least 1.
+
+    Returns:
+        The input before each output, -1 before the first input's centre, and the weight in [0, 1)
+        of the input after it, 0 beyond the centre of the outermost.
     """
     scale, half = np.float32(inputs / outputs), np.float32(0.5)
     position = (np.arange(outputs, dtype=np.float32) + half) * scale - half
-    cell = np.floor(position).astype(np.int32)  # -1 before the first input's centre
-    share = position - cell.astype(np.float32)
+    cell = np.floor(position).astype(np.int32)
+    inside = (cell >= 0) & (cell < inputs - 1)
+    return cell, np.where(inside, position - cell.astype(np.float32), np.float32(0))
+
+
+@functools.lru_cache(maxsize=16)
+def _cut(inputs: int, outputs: int) -> Axis:
+    """Cut one side of the output into tiles, the same for every image of this size."""
+    cell, share = half_pixel_positions(inputs, outputs)
     offset = np.arange(outputs) - np.searchsorted(cell, cell)
     start = np.flatnonzero(offset % TILE_SIDE == 0)
     stop = np.append(start[1:], outputs)
@@ -170,14 +185,14 @@ def _write_arrays(
     confidence: NDArray[np.float32] | None,
 ) -> None:
     """Fill tiles whose four corners agree, and interpolate the others."""
-    planes = np.ascontiguousarray(logits)
+    planes = np.ascontiguousarray(logits)  # (classes, height, width)
     winners = np.zeros(planes.shape[1:], np.uint8)
     best = np.full(winners.shape, -np.inf, np.float32)
     for class_id, plane in enumerate(planes):
         _keep_best(plane, np.uint8(class_id), best, winners)
     above, below, top, bottom = rows.tiles
     before, after, left, right = columns.tiles
-    winner = winners[np.ix_(above, before)]
+    winner = winners[np.ix_(above, before)]  # (rows of tiles, columns of tiles)
     border = winner != winners[np.ix_(above, after)]
     border |= winner != winners[np.ix_(below, before)]
     border |= winner != winners[np.ix_(below, after)]
@@ -217,14 +232,16 @@ def _write_borders(
     for start in range(0, len(tile_rows), step):
         above, below, top, bottom = rows.tiles[:, tile_rows[start : start + step]]
         before, after, left, right = columns.tiles[:, tile_columns[start : start + step]]
+        # The corners' places in a plane, (4, tiles).
         places = np.stack([y * width + x for y in (above, below) for x in (before, after)])
         corners = np.take(planes.reshape(classes, -1), places, axis=1)  # (classes, 4, tiles)
-        hopeless = corners.max(axis=1) < corners.min(axis=1).max(axis=0)
+        hopeless = corners.max(axis=1) < corners.min(axis=1).max(axis=0)  # (classes, tiles)
         # Tiles with equally many classes side by side, and in each the classes that count first.
         counts = classes - hopeless.sum(axis=0)
         order = np.argsort(counts, kind="stable")
         counts = counts[order]
-        ids = np.argsort(hopeless[:, order], axis=0, kind="stable")[: counts[-1]]
+        ids = np.argsort(hopeless[:, order], axis=0, kind="stable")  # (classes, tiles)
+        ids = ids[: counts[-1]]
         corners = corners.transpose(1, 0, 2).reshape(4, -1)
         corners = np.take(corners, ids * len(order) + order, axis=1)  # (4, classes, tiles)
         top, bottom, left, right = (side[order] for side in (top, bottom, left, right))
@@ -234,6 +251,7 @@ def _write_borders(
             block = slice(block_start, block_start + block_step)
             count = counts[block][-1]
             # Smaller tiles repeat their last pixel, which is then written more than once.
+            # They are (tallest, tiles) and (widest, tiles).
             y = np.minimum(top[block] + np.arange(tallest)[:, None], bottom[block] - 1)
             x = np.minimum(left[block] + np.arange(widest)[:, None], right[block] - 1)
             shares = rows.share[y], columns.share[x]
@@ -247,7 +265,7 @@ def _interpolated_winners(
     down: NDArray[np.float32],
     across: NDArray[np.float32],
 ) -> NDArray[np.uint8]:
-    """The winners among some classes of some tiles, which stand last so that loops are long.
+    """Find the winners among some classes of some tiles, which stand last so that loops are long.
 
     Args:
         corners: Logits above left, above right, below left, below right: (4, classes, tiles).
@@ -261,9 +279,9 @@ def _interpolated_winners(
     shape = (len(down), *across.shape)
     best, winners = np.full(shape, -np.inf, np.float32), np.zeros(shape, np.uint8)
     for quad, class_ids in zip(corners.swapaxes(0, 1), ids.astype(np.uint8), strict=True):
-        left = quad[0] + down * (quad[2] - quad[0])
+        left = quad[0] + down * (quad[2] - quad[0])  # (height, tiles)
         right = quad[1] + down * (quad[3] - quad[1])
-        values = across * (right - left)[:, None]
+        values = across * (right - left)[:, None]  # (height, width, tiles)
         values += left[:, None]
         _keep_best(values, class_ids, best, winners)
     return winners
@@ -276,11 +294,11 @@ def _write_strips(
     labels: NDArray[np.uint8] | None,
     confidence: NDArray[np.float32] | None,
 ) -> None:
-    """Interpolate every pixel, one row of tiles after the other, for what is wanted of both."""
+    """Interpolate every pixel, row of tiles by row of tiles; write labels, confidence or both."""
     before, after, left, right = columns.tiles
 
     def widen(row: int) -> NDArray[np.float32]:
-        """One row of inputs at the output's width, (classes, width)."""
+        """Return one row of inputs at the output's width, (classes, width)."""
         start, slope = planes[:, row, before], planes[:, row, after] - planes[:, row, before]
         values = np.repeat(slope, right - left, axis=1) * columns.share
         values += np.repeat(start, right - left, axis=1)
@@ -293,7 +311,7 @@ def _write_strips(
         best = np.full((bottom - top, len(columns.share)), -np.inf, np.float32)
         winners = np.zeros(best.shape, np.uint8)
         for class_id in range(len(planes)):
-            values = start[class_id] + down * slope[class_id]
+            values = start[class_id] + down * slope[class_id]  # (rows, width)
             _keep_best(values, np.uint8(class_id), best, winners)
         if labels is not None:
             labels[top:bottom] = winners

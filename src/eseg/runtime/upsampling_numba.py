@@ -1,4 +1,4 @@
-"""What `labels_numpy` does, compiled by Numba; imported from there where Numba is installed.
+"""Exact upsampling of logits to labels, compiled by Numba; used by `upsampling` if installed.
 
 Importing this module compiles it, or loads what was compiled on this machine before. It runs in
 the caller's thread and lets others run meanwhile: Numba's own threads would compete with those of
@@ -116,7 +116,7 @@ def _sum_exp(above, below, before, after, down, across, area, best, total):
 @njit(**_OPTIONS)
 @no_type_check
 def _exp(x):
-    """Exponential of a number up to about 0, to 2e-7, in a form that can be vectorised.
+    """Compute the exponential of a number up to about 0, to 2e-7, in a form that can be vectorised.
 
     2^n is put together from its bits; 2^f, |f| <= 1/2, is its Taylor series.
     """
@@ -132,7 +132,7 @@ def _exp(x):
 def _fill(logits, row_tiles, row_share, column_tiles, column_share, labels, confidence):
     """Go through the tiles from top to bottom; `confidence` is empty where it is not wanted."""
     classes, _, width = logits.shape
-    above = np.empty((classes, width), np.float32)
+    above = np.empty((classes, width), np.float32)  # logits of the row above the tiles
     below = np.empty((classes, width), np.float32)
     winners_above = np.empty(width, np.int32)
     winners_below = np.empty(width, np.int32)

@@ -18,9 +18,9 @@ from eseg.config import (
     to_plain,
 )
 from eseg.data.sampling import split_batch
-from eseg.engines.labelling import check_scales
 from eseg.errors import ConfigError, DataError
 from eseg.models import create_model
+from eseg.runtime.engine import EngineOptions
 from eseg.self_training.pseudo_folder import PseudoFolder
 from eseg.self_training.pseudo_label import PseudoLabelConfig, list_folder, require_readable
 from eseg.training.initial_weights import require_same_architecture
@@ -124,7 +124,7 @@ def require_feasible(plan: SelfTraining, output: Path, world: int) -> None:
             f"{', '.join(of_student.names)}; give both the same data set"
         )
     _require_same_validation(plan.teacher.data, plan.student.data)
-    check_scales(plan.labels.scales)
+    EngineOptions(scales=plan.labels.scales)  # refuses senseless ones
     plan.labels.thresholds(classes)
     split_batch(images_per_part(plan.student, world), plan.pseudo.fraction)
     names = list_folder(plan.unlabelled, output)

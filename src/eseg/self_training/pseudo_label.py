@@ -19,14 +19,14 @@ from rich.console import Console
 from rich.progress import track
 
 from eseg.checkpoint import Checkpoint, weights_digest
-from eseg.config import Precision
 from eseg.data.reading import read_image
 from eseg.devices import autocast_dtype
-from eseg.engines.labelling import check_scales
-from eseg.engines.torch_engine import TorchNetwork
+from eseg.engines.torch_engine import open_network
 from eseg.errors import DataError
 from eseg.inference.image_files import list_images
 from eseg.runtime.class_table import IGNORE_INDEX, ClassTable
+from eseg.runtime.engine import Engine, EngineOptions
+from eseg.runtime.network_info import Precision
 from eseg.runtime.writing import sole_writer
 from eseg.self_training.peers import Peers
 from eseg.self_training.pseudo_folder import PseudoFolder
@@ -56,6 +56,10 @@ class PseudoLabelConfig:
     class_thresholds: Mapping[str, float] = field(default_factory=dict)
     confidence: bool = False
     precision: Precision = "auto"
+
+    def engine_options(self, device: torch.device) -> EngineOptions:
+        """Return what the teacher is loaded with; raise `ValueError` if a scale is not above 0."""
+        return EngineOptions(str(device), self.precision, None, self.scales, self.flip)
 
     def thresholds(self, classes: ClassTable) -> dict[str, float]:
         """The threshold of every class.
@@ -119,7 +123,7 @@ def pseudo_label(
         ValueError: A scale is not above 0.
     """
     config = config or PseudoLabelConfig()
-    check_scales(config.scales)
+    config.engine_options(device)
     config.thresholds(teacher.classes)
     names = list_folder(images, output)
     folder = PseudoFolder(output, images, teacher.classes)
@@ -158,19 +162,11 @@ def _label_all(
     if not folder.is_begun(settings):
         raise DataError(f"{folder.path}: has to lie where all machines of the run see it")
 
-    network = TorchNetwork(
-        teacher,
-        device=device,
-        dtype=autocast_dtype(config.precision, device),
-        compiled=False,
-        scales=config.scales,
-        flip=config.flip,
-        with_confidence=True,
-    )
+    engine = open_network(teacher, "torch", config.engine_options(device))
     todo = [n for n in names[peers.rank :: peers.world] if not folder.label(n).is_file()]
     started = time.perf_counter()
     thresholds = config.thresholds(teacher.classes)
-    errors = _label(todo, network, folder, thresholds, config.confidence, console or Console())
+    errors = _label(todo, engine, folder, thresholds, config.confidence, console or Console())
     results = peers.gather((errors, len(todo) - len(errors), time.perf_counter() - started))
 
     skipped = {name: error for errors, _, _ in results for name, error in errors.items()}
@@ -237,7 +233,7 @@ def keep_confident(
 
 def _label(
     names: Sequence[Path],
-    network: TorchNetwork,
+    engine: Engine,
     folder: PseudoFolder,
     thresholds: Mapping[str, float],
     with_confidence: bool,
@@ -258,7 +254,7 @@ def _label(
         if isinstance(image, DataError):
             errors[name.as_posix()] = str(image)
             continue
-        predicted, confidence = network(image[None])
+        predicted, confidence = engine.label(image[None], with_confidence=True)
         assert confidence is not None
         labels = keep_confident(predicted[0], confidence[0], limits)
         folder.write(name, labels, predicted[0], confidence[0] if with_confidence else None)

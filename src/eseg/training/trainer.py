@@ -12,15 +12,16 @@ import torch
 from rich.console import Console
 from rich.text import Text
 
-from eseg.checkpoint import Checkpoint
+from eseg.checkpoint import Checkpoint, describe_network
 from eseg.config import RunConfig, open_pseudo_labelled, open_split
 from eseg.data.dataset import SegmentationDataset
 from eseg.data.folder import absent_counts
 from eseg.data.loaders import make_eval_loader, make_train_loader
 from eseg.data.samples import PseudoLabelled
 from eseg.devices import autocast_dtype, choose_device
+from eseg.engines.torch_engine import TorchEngine
 from eseg.errors import CheckpointError, DataError
-from eseg.inference.evaluate import evaluate
+from eseg.inference.evaluate import count_pixels
 from eseg.metrics import Scores, scores
 from eseg.models import create_model
 from eseg.runtime.class_table import ClassTable
@@ -259,9 +260,9 @@ def _evaluate(
     # In the layout of a network just loaded: another one rounds otherwise, and the score would not
     # be exactly that of the file. Updates are quicker in the layout of the trained network.
     model = state.average.model.to(memory_format=torch.contiguous_format)
-    matrix = evaluate(
-        model, images, device=processes.device, dtype=dtype, resize=config.data.resize
-    )
+    info = describe_network(config.model, val_set.classes, state.step, resize=config.data.resize)
+    engine = TorchEngine(model, info, device=processes.device, dtype=dtype)
+    matrix = count_pixels(engine, images)
     model.to(memory_format=_layout(config))
     matrix.all_reduce()
     if not matrix.matrix.any():

@@ -17,7 +17,7 @@ from eseg.deploy.benchmark.timed_network import (
     open_stages,
     time_steps,
 )
-from eseg.inference.predictor import Predictor
+from eseg.runtime.predictor import Predictor
 
 
 class Clock:

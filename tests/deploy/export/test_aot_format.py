@@ -6,9 +6,9 @@ import torch
 
 from eseg.checkpoint import Checkpoint
 from eseg.deploy.export import aot_format as aot_file
-from eseg.deploy.export.export import ExportError, describe, export_checkpoint
+from eseg.deploy.export.export import ExportError, describe, export
 from eseg.engines.upsampling_torch import upsample_labels
-from eseg.inference.predictor import Predictor
+from eseg.runtime.predictor import Predictor
 from eseg.runtime.class_table import ClassTable
 
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -23,7 +23,7 @@ def untrained(small):
 
 
 def test_one_package_gives_torch_s_labels_at_every_size(untrained, tmp_path):
-    path = export_checkpoint(untrained, tmp_path / "net.pt2", format="pt2")
+    path = export(untrained, tmp_path / "net.pt2", format="pt2")
     assert list(tmp_path.iterdir()) == [path]
     predict = Predictor(path)
     assert predict.engine == "aotinductor"
@@ -41,7 +41,7 @@ def test_one_package_gives_torch_s_labels_at_every_size(untrained, tmp_path):
 def test_without_a_compiler_the_remedy_is_named(untrained, tmp_path):
     nowhere = torch._inductor.config.patch({"cpp.cxx": (None, "no-such-compiler")})
     with nowhere, pytest.raises(ExportError, match=r"no C\+\+ compiler.*g\+\+.*--format onnx"):
-        export_checkpoint(untrained, tmp_path / "net.pt2", format="pt2", size=(32, 32))
+        export(untrained, tmp_path / "net.pt2", format="pt2", size=(32, 32))
     assert not list(tmp_path.iterdir())
 
 
@@ -54,4 +54,4 @@ def test_a_compiler_that_fails_is_quoted(untrained, tmp_path, monkeypatch):
     monkeypatch.setattr("torch._inductor.aoti_compile_and_package", fail)
     monkeypatch.setattr(aot_file, "trace", lambda network, size: None)
     with pytest.raises(ExportError, match=r"cannot be compiled: fatal error: Python\.h not found"):
-        export_checkpoint(untrained, tmp_path / "net.pt2", format="pt2")
+        export(untrained, tmp_path / "net.pt2", format="pt2")

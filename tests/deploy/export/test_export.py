@@ -10,7 +10,7 @@ from eseg import __version__
 from eseg.checkpoint import Checkpoint, load_checkpoint, weights_digest
 from eseg.config import to_plain
 from eseg.deploy.export import export
-from eseg.deploy.export.export import ExportError, default_output, export_checkpoint
+from eseg.deploy.export.export import ExportError, default_output, export
 from eseg.engines.upsampling_torch import upsample_labels
 from eseg.runtime.sessions import open_session
 
@@ -31,7 +31,7 @@ def exported(checkpoint, tmp_path_factory):
 
     def export_as(name, **options):
         if name not in made:
-            made[name] = export_checkpoint(checkpoint, folder / name, **options)
+            made[name] = export(checkpoint, folder / name, **options)
         return made[name]
 
     return export_as
@@ -120,12 +120,12 @@ def test_a_file_is_replaced_only_by_a_whole_one(checkpoint, tmp_path, monkeypatc
 
     use(full_disk)
     with pytest.raises(ExportError, match=r"net\.onnx.*No space left.*--output"):
-        export_checkpoint(checkpoint, path, format="onnx")
+        export(checkpoint, path, format="onnx")
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
 
     use(save)
-    assert export_checkpoint(checkpoint, path, format="onnx") == path.resolve()
+    assert export(checkpoint, path, format="onnx") == path.resolve()
     assert path.read_text() == "after"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -139,7 +139,7 @@ def test_a_full_disk_elsewhere_is_not_blamed_on_the_output(checkpoint, tmp_path,
     with pytest.raises(
         ExportError, match=r"No space left.*/scratch/network\.onnx.*TMPDIR"
     ) as error:
-        export_checkpoint(checkpoint, tmp_path / "net.onnx", format="onnx")
+        export(checkpoint, tmp_path / "net.onnx", format="onnx")
     assert "--output" not in str(error.value)
     assert not list(tmp_path.iterdir())
 
@@ -183,12 +183,12 @@ def test_what_cannot_be_meant_is_refused_before_any_work(checkpoint, tmp_path, m
         (grey, "net.onnx", {}, "1 channels"),
     ]:
         with pytest.raises(ExportError, match=part):
-            export_checkpoint(source, tmp_path / name, format="onnx", **options)
+            export(source, tmp_path / name, format="onnx", **options)
 
 
 def test_a_folder_that_is_not_there(checkpoint, tmp_path):
     with pytest.raises(ExportError, match=r"absent.*--output"):
-        export_checkpoint(checkpoint, tmp_path / "absent" / "net.onnx", format="onnx")
+        export(checkpoint, tmp_path / "absent" / "net.onnx", format="onnx")
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_missing_packages_are_named(checkpoint, tmp_path, monkeypatch, form, nam
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ExportError, match=re.escape(f"pip install '{extra}'")):
-        export_checkpoint(checkpoint, tmp_path / name, format=form)
+        export(checkpoint, tmp_path / name, format=form)
 
 
 def test_the_default_name_says_what_the_file_is(tmp_path):

@@ -1,10 +1,10 @@
-"""How fast networks go from image to labels on this machine, all in one interleaved run."""
+"""Benchmark of networks from image to labels on this machine, all in one interleaved run."""
 
 from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +16,14 @@ from eseg.deploy.benchmark.environment import describe_environment
 from eseg.deploy.benchmark.matrix_products import SIDES, MatrixProducts
 from eseg.deploy.benchmark.processes import Remote
 from eseg.deploy.benchmark.profile import PAPER_SIZE, Profile, profile
-from eseg.deploy.benchmark.timed_network import About, Subject, TimedNetwork
+from eseg.deploy.benchmark.timed_network import LoadedNetwork, Subject, TimedNetwork
 from eseg.deploy.benchmark.timed_picture import TimedPicture, draw_picture, load_picture
 from eseg.deploy.benchmark.timing import UNSTEADY, Times, ratio, take_turns
 from eseg.errors import BenchmarkError
+from eseg.reports.reporter import SILENT, Reporter
 
 PACKAGES = ("eseg", "numpy", "pillow", "torch", "onnxruntime", "openvino", "numba")
 """Distributions whose versions decide how fast something is."""
-
-Track = Callable[[Iterable[int]], Iterable[int]]
 
 _DECODING, _PRODUCTS = "decoding", "matrix products"
 """What takes turns besides the networks; names of subjects hold an engine, so these differ."""
@@ -32,12 +31,12 @@ _DECODING, _PRODUCTS = "decoding", "matrix products"
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of one subject.
+    """Measurements of one subject.
 
     Attributes:
         subject: The network and its engine.
-        about: What is known of it once it is loaded.
-        profile: Parameters, and multiply-accumulates at the size of the images.
+        loaded: Its properties once it is loaded.
+        profile: Parameters, and multiply-accumulates at the size that the network gets images in.
         rounds: Seconds by step and of the whole, of every round.
         memory: MiB at the highest: of its `process`, since before the `network`, allocated by
             `cuda`.
@@ -45,7 +44,7 @@ class Measured:
     """
 
     subject: Subject
-    about: About
+    loaded: LoadedNetwork
     profile: Profile
     rounds: list[dict[str, float]]
     memory: dict[str, float]
@@ -63,7 +62,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What was measured in one run.
+    """Measurements of one run.
 
     Attributes:
         measured: The subjects, in the order in which they were given.
@@ -87,7 +86,7 @@ class Benchmark:
 
     def peak_share(self, measured: Measured) -> float | None:
         """Share of the machine's rate of matrix products that a network in fp32 attains."""
-        if not self.peak or measured.about.precision != "fp32":
+        if not self.peak or measured.loaded.precision != "fp32":
             return None
         return measured.gflops_per_second / float(np.median(self.peak))
 
@@ -110,8 +109,7 @@ def benchmark(
     rounds: int = 20,
     seed: int = 0,
     with_labels: bool = False,
-    track: Track = iter,
-    say: Callable[[str], object] = lambda _: None,
+    reporter: Reporter = SILENT,
 ) -> Benchmark:
     """Time subjects, their stages, decoding, and on CPUs the products of matrices.
 
@@ -125,8 +123,7 @@ def benchmark(
         rounds: Times per subject.
         seed: Of the order within rounds.
         with_labels: Whether the labels of all images are wanted too.
-        track: Wraps the numbers of the rounds, to show progress.
-        say: Is told what takes a while.
+        reporter: Shows progress.
 
     Raises:
         BenchmarkError: The subjects take images of different sizes only.
@@ -136,11 +133,11 @@ def benchmark(
     """
     on_cpu = subjects[0].device == "cpu"
     with running(subjects) as networks, ExitStack() as stack:
-        abouts: dict[str, About] = {}
+        loaded: dict[str, LoadedNetwork] = {}
         for name, network in networks.items():
-            say(f"loading {name}")
-            abouts[name] = network.call("about")
-        size = agree_on_size({s.path: abouts[s.name].size for s in subjects}, size)
+            reporter.status(f"loading {name}")
+            loaded[name] = network.call("describe")
+        size = agree_on_size({s.path: loaded[s.name].info.size for s in subjects}, size)
         pictures: list[TimedPicture] = []
         for file in images:
             pictures.append(load_picture(file, size))
@@ -152,7 +149,7 @@ def benchmark(
         }
         product = {}
         if on_cpu:
-            say("multiplying matrices")
+            reporter.status("multiplying matrices")
             threads = subjects[0].threads
             products = stack.enter_context(Remote(_PRODUCTS, MatrixProducts, threads, SIDES))
             turns[_PRODUCTS] = functools.partial(products.call, "turn")
@@ -165,8 +162,7 @@ def benchmark(
             rounds,
             seed=seed,
             with_labels=with_labels,
-            track=track,
-            say=say,
+            reporter=reporter,
         )
     return Benchmark(
         measured,
@@ -187,8 +183,7 @@ def measure(
     *,
     seed: int = 0,
     with_labels: bool = False,
-    track: Track = iter,
-    say: Callable[[str], object] = lambda _: None,
+    reporter: Reporter = SILENT,
 ) -> tuple[list[Measured], dict[str, list[float]]]:
     """Let running networks, and whatever else there is, take turns on images of one size.
 
@@ -200,21 +195,23 @@ def measure(
         rounds: How many.
         seed: Of the order within rounds.
         with_labels: Whether the labels of all images are wanted too.
-        track: Wraps the numbers of the rounds, to show progress.
-        say: Is told what takes a while.
+        reporter: Shows progress.
 
     Returns:
         What was measured of each subject, and the results of the others.
     """
     size = (images[0].shape[0], images[0].shape[1])
-    abouts, profiles = {}, {}
+    loaded: dict[str, LoadedNetwork] = {}
+    profiles: dict[str, Profile] = {}
     for name, network in networks.items():
-        say(f"warming up {name}")
-        abouts[name] = network.call("about")
-        profiles[name] = profile(parse_model_config(abouts[name].model), size)
+        reporter.status(f"warming up {name}")
+        loaded[name] = network.call("describe")
+        info = loaded[name].info
+        seen = size if info.resize is None else info.resize.size_of(size)
+        profiles[name] = profile(parse_model_config(info.model), seen)
         network.call("show", list(images))
     turns = {name: functools.partial(network.call, "turn") for name, network in networks.items()}
-    taken = take_turns(turns | dict(others), rounds, seed=seed, track=track)
+    taken = take_turns(turns | dict(others), rounds, seed=seed, reporter=reporter)
     measured = []
     for subject in subjects:
         network = networks[subject.name]
@@ -222,7 +219,7 @@ def measure(
         measured.append(
             Measured(
                 subject,
-                abouts[subject.name],
+                loaded[subject.name],
                 profiles[subject.name],
                 taken[subject.name],
                 network.call("memory"),
@@ -261,9 +258,9 @@ def agree_on_size(
             continue
         if wanted is not None and size != wanted:
             raise BenchmarkError(
-                f"{path} takes {size[0]}x{size[1]} only, but --size or another file wants "
-                f"{wanted[0]}x{wanted[1]}: time it on its own without --size, or export it with "
-                f"--size {wanted[0]}x{wanted[1]} or --dynamic"
+                f"{path} takes {size[0]}x{size[1]} only, but `size` or another file wants "
+                f"{wanted[0]}x{wanted[1]}: time it on its own without `size`, or export it with "
+                f"`size` {wanted[0]}x{wanted[1]}, or without `size` for every size"
             )
         wanted = size
     return wanted

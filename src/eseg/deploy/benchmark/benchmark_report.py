@@ -1,4 +1,4 @@
-"""What a person, or a program, gets to see of a benchmark: tables, notes, a plot and JSON."""
+"""Report of a benchmark: tables, notes, a plot and JSON."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich import box
-from rich.table import Table
-from rich.text import Text
 
 from eseg.deploy.benchmark.benchmark import Benchmark, Measured
 from eseg.deploy.benchmark.timed_network import STAGES
 from eseg.deploy.benchmark.timing import Times
+from eseg.reports.table import Table
+from eseg.runtime.engine_table import CHECKPOINT_ENGINES
+from eseg.runtime.writing import output_errors
 
 _COLOURS = {
     "decoding": "#b8b8b8",
@@ -23,22 +23,21 @@ _COLOURS = {
 
 
 def benchmark_tables(result: Benchmark) -> list[Table]:
-    """The times, and what they rest on."""
+    """Return the times, and their costs in arithmetic and memory."""
     return [_times_table(result), _cost_table(result)]
 
 
 def benchmark_notes(result: Benchmark) -> list[str]:
-    """What one has to know to read the tables, a line each."""
+    """Return notes for reading the tables, a line each."""
     decoding = Times.of(result.decoding)
     notes = [
         f"whole: from a uint8 image in memory to uint8 labels in memory; decoding the image "
         f"({result.pictures[0].encoding}) takes {decoding.median:.1f} ms more"
     ]
-    # Exported graphs normalise the image themselves, so that they have no such stage.
-    if any(not m.seconds("preprocess") for m in result.measured):
+    if any(m.subject.engine not in CHECKPOINT_ENGINES for m in result.measured):
         notes.append(
-            "-: within the network; exported graphs normalise the image, and with --outputs labels "
-            "make the labels too"
+            "exported graphs normalise the image themselves, and with `outputs` labels make the "
+            "labels too: their other stages then take next to nothing"
         )
     if result.peak:
         notes.append(
@@ -55,18 +54,18 @@ def benchmark_notes(result: Benchmark) -> list[str]:
 
 
 def benchmark_warnings(result: Benchmark) -> list[str]:
-    """What casts doubt on the figures, a line each."""
+    """Return reasons to doubt the figures, a line each."""
     if not result.unsteady:
         return []
     worst = max(result.unsteady, key=result.unsteady.__getitem__)
     return [
         f"the machine is not steady: from p5 to p95 the times of {worst} spread over "
-        f"{result.unsteady[worst]:.0%} of their median; stop what else runs, or take more --rounds"
+        f"{result.unsteady[worst]:.0%} of their median; stop what else runs, or take more `rounds`"
     ]
 
 
 def benchmark_dict(result: Benchmark) -> dict[str, Any]:
-    """Everything for JSON: times in milliseconds, memory in MiB."""
+    """Return everything for JSON: times in milliseconds, memory in MiB."""
     pictures, first = result.pictures, result.measured[0].subject
     return {
         "images": {"size": pictures[0].size, "sources": [picture.source for picture in pictures]},
@@ -88,10 +87,10 @@ def benchmark_dict(result: Benchmark) -> dict[str, Any]:
 
 
 def save_benchmark_plot(result: Benchmark, path: Path) -> None:
-    """Bars of the stages' medians, the first subject on top; whiskers are p5 and p95 of the whole.
+    """Draw bars of the stages' medians, the first subject on top, with whiskers at p5 and p95.
 
     Args:
-        result: What to draw.
+        result: The measurements.
         path: A picture file, as PNG or SVG.
     """
     from matplotlib.figure import Figure  # half a second that nobody should wait for elsewhere
@@ -129,47 +128,47 @@ def save_benchmark_plot(result: Benchmark, path: Path) -> None:
     axes.set_xlabel(f"ms per image of {height}x{width} ({place})")
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside upper right", ncols=len(STAGES), frameon=False)
-    figure.savefig(path)
+    with output_errors(path, "plot"):
+        figure.savefig(path)
 
 
 def _times_table(result: Benchmark) -> Table:
     height, width = result.pictures[0].size
-    table = Table(title=f"ms per image of {height}x{width}", box=box.SIMPLE_HEAD)
-    table.add_column("subject", overflow="fold")
-    for heading in ("prep.", "network", "labels", "whole", "p5", "p95", "fps", "ratio"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    rows = []
     for measured in result.measured:
         whole = Times.of(measured.seconds())
-        table.add_row(
-            Text(measured.subject.name),
-            *(_stage_cell(measured, stage) for stage in STAGES),
-            f"[bold]{whole.median:.1f}",
-            f"{whole.p5:.1f}",
-            f"{whole.p95:.1f}",
-            f"{1000 / whole.median:.1f}",
-            f"{result.ratio(measured):.2f}",
+        rows.append(
+            (
+                measured.subject.name,
+                *(_stage_cell(measured, stage) for stage in STAGES),
+                f"{whole.median:.1f}",
+                f"{whole.p5:.1f}",
+                f"{whole.p95:.1f}",
+                f"{1000 / whole.median:.1f}",
+                f"{result.ratio(measured):.2f}",
+            )
         )
-    return table
+    headings = ("subject", "prep.", "network", "labels", "whole", "p5", "p95", "fps", "ratio")
+    return Table(headings, rows, title=f"ms per image of {height}x{width}")
 
 
 def _cost_table(result: Benchmark) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("subject", overflow="fold")
-    for heading in ("precision", "params", "MACs", "GFLOP/s", "of peak", "memory"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    rows = []
     for measured in result.measured:
-        share = result.peak_share(measured)
-        memory = measured.memory
-        table.add_row(
-            Text(measured.subject.name),
-            measured.about.precision,
-            f"{measured.profile.parameters / 1e6:.1f} M",
-            f"{measured.profile.macs / 1e9:.1f} G",
-            f"{measured.gflops_per_second:.0f}",
-            "-" if share is None else f"{share:.0%}",
-            f"{memory.get('cuda', memory['process']):.0f} MiB",
+        share, memory = result.peak_share(measured), measured.memory
+        rows.append(
+            (
+                measured.subject.name,
+                measured.loaded.precision,
+                f"{measured.profile.parameters / 1e6:.1f} M",
+                f"{measured.profile.macs / 1e9:.1f} G",
+                f"{measured.gflops_per_second:.0f}",
+                "-" if share is None else f"{share:.0%}",
+                f"{memory.get('cuda', memory['process']):.0f} MiB",
+            )
         )
-    return table
+    headings = ("subject", "precision", "params", "MACs", "GFLOP/s", "of peak", "memory")
+    return Table(headings, rows)
 
 
 def _stage_cell(measured: Measured, stage: str) -> str:
@@ -183,8 +182,8 @@ def _subject_dict(result: Benchmark, measured: Measured) -> dict[str, Any]:
     return {
         "name": subject.name,
         "engine": subject.engine,
-        "precision": measured.about.precision,
-        "outputs": measured.about.outputs,
+        "precision": measured.loaded.precision,
+        "outputs": measured.loaded.info.outputs,
         "weights": "trained" if subject.is_trained else "random",
         "parameters": measured.profile.parameters,
         "macs": measured.profile.macs,

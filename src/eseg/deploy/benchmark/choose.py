@@ -1,9 +1,9 @@
-"""Which of the presets holds a rate of images on this machine."""
+"""Choice of the preset that holds a rate of images on this machine."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,7 +13,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from eseg.deploy.benchmark.benchmark import Track, start
+from eseg.deploy.benchmark.benchmark import start
 from eseg.deploy.benchmark.profile import Profile, profile
 from eseg.deploy.benchmark.subjects import find_subjects
 from eseg.deploy.benchmark.timed_network import Subject
@@ -22,6 +22,7 @@ from eseg.deploy.benchmark.timing import Times, take_turns
 from eseg.errors import BenchmarkError
 from eseg.models import PRESETS
 from eseg.models.config import LITE_BACKBONE
+from eseg.reports.reporter import SILENT, Reporter
 
 PAPER_MIOU = {
     "eseg_lite_s": 76.0,
@@ -54,7 +55,7 @@ class Candidate:
         profile: Parameters, and multiply-accumulates at this size.
         times: From a uint8 image in memory to uint8 labels in memory.
         images: How many were timed; one where that left no hope.
-        holds: Whether 95 % of the images took no longer than the rate allows.
+        holds: True if 95 % of the images took no longer than the rate allows.
     """
 
     preset: str
@@ -66,7 +67,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class WayOut:
+class SmallerSize:
     """A smaller size at which a preset holds the rate, as timed."""
 
     preset: str
@@ -76,7 +77,7 @@ class WayOut:
 
 @dataclass(frozen=True)
 class Choice:
-    """What there was to choose from.
+    """The presets that there were to choose from.
 
     Attributes:
         fps: The rate that was asked for, in images per second.
@@ -84,7 +85,7 @@ class Choice:
         engine: What ran the networks.
         engines: Median ms of the smallest preset on each engine; one alone if it was given.
         candidates: The presets, those with few multiply-accumulates first.
-        way_out: Where none holds the rate: a smaller size at which the fastest does.
+        smaller_size: Where none holds the rate: a smaller size at which the fastest does.
     """
 
     fps: float
@@ -92,7 +93,7 @@ class Choice:
     engine: str
     engines: dict[str, float]
     candidates: list[Candidate]
-    way_out: WayOut | None = None
+    smaller_size: SmallerSize | None = None
 
     @property
     def best(self) -> Candidate | None:
@@ -114,8 +115,7 @@ def choose(
     precision: str = "auto",
     threads: int = 1,
     rounds: int = 20,
-    track: Track = iter,
-    say: Callable[[str], object] = lambda _: None,
+    reporter: Reporter = SILENT,
 ) -> Choice:
     """Time the presets and see which of them hold a rate.
 
@@ -132,8 +132,7 @@ def choose(
         precision: `auto`, `fp32`, `bf16` or `fp16`.
         threads: Threads of a CPU to compute with.
         rounds: Images to time per preset.
-        track: Wraps the numbers of the rounds, to show progress.
-        say: Is told what takes a while.
+        reporter: Shows progress.
 
     Raises:
         BenchmarkError: The rate or the family makes no sense.
@@ -141,7 +140,7 @@ def choose(
         BenchmarkError: The process of a preset ended, for want of memory as a rule.
     """
     if not 0 < fps < math.inf:
-        raise BenchmarkError(f"--fps {fps:g}: a rate is above 0 images per second, such as 30")
+        raise BenchmarkError(f"`fps` {fps:g}: a rate is above 0 images per second, such as 30")
     presets = members(family)
     pixels = draw_picture(size).pixels
     with TemporaryDirectory() as folder:
@@ -154,17 +153,17 @@ def choose(
                 device=device,
                 precision=precision,
                 threads=threads,
-                say=say,
+                reporter=reporter,
             )
 
         # Within the Lite presets and within the others, the first is the smallest.
         smallest = {s.engine: s for s in find(presets[0], [engine] if engine else [])}
-        engines = _compare_engines(smallest, pixels, say)
+        engines = _compare_engines(smallest, pixels, reporter)
         engine = min(engines, key=engines.__getitem__)
         profiles = {preset: profile(preset, size) for preset in presets}
         subjects = {presets[0]: smallest[engine]}
         subjects |= {preset: find(preset, [engine])[0] for preset in presets[1:]}
-        timed = _time_presets(subjects, pixels, fps, rounds, track, say)
+        timed = _time_presets(subjects, pixels, fps, rounds, reporter)
         candidates = [
             Candidate(
                 preset,
@@ -180,26 +179,28 @@ def choose(
         if choice.best is not None:
             return choice
         fastest = min(candidates, key=lambda candidate: candidate.times.median)
-        way_out = _way_out(subjects[fastest.preset], fastest, size, fps, rounds, say)
-    return replace(choice, way_out=way_out)
+        smaller_size = _find_smaller_size(
+            subjects[fastest.preset], fastest, size, fps, rounds, reporter
+        )
+    return replace(choice, smaller_size=smaller_size)
 
 
 def members(family: str) -> list[str]:
     """The presets of a family; raises `BenchmarkError` for any but those of `Family`."""
     if family not in get_args(Family):
-        raise BenchmarkError(f"--family {family!r} is none of {', '.join(get_args(Family))}")
+        raise BenchmarkError(f"`family` {family!r} is not one of {', '.join(get_args(Family))}")
     wanted = {"all": (True, False), "lite": (True,), "full": (False,)}[family]
     return [name for name, c in PRESETS.items() if (c.backbone == LITE_BACKBONE) in wanted]
 
 
 def _compare_engines(
-    subjects: dict[str, Subject], pixels: np.ndarray, say: Callable[[str], object]
+    subjects: dict[str, Subject], pixels: np.ndarray, reporter: Reporter
 ) -> dict[str, float]:
     """Median ms of one network by engine."""
     with ExitStack() as stack:
         networks = {name: stack.enter_context(start(s)) for name, s in subjects.items()}
         for engine, network in networks.items():
-            say(f"trying {engine}")
+            reporter.status(f"trying {engine}")
             network.call("show", [pixels])
         turns = {name: partial(network.call, "turn") for name, network in networks.items()}
         taken = take_turns(turns, _ROUNDS_PER_ENGINE)
@@ -214,14 +215,13 @@ def _time_presets(
     pixels: np.ndarray,
     fps: float,
     rounds: int,
-    track: Track,
-    say: Callable[[str], object],
+    reporter: Reporter,
 ) -> dict[str, list[float]]:
     """Seconds of every round by preset; one alone where it leaves no hope."""
     turns, seconds = {}, {}
     with ExitStack() as stack:
         for preset, subject in subjects.items():
-            say(f"trying {preset}")
+            reporter.status(f"trying {preset}")
             network = stack.enter_context(start(subject))
             network.call("show", [pixels])
             seconds[preset] = [network.call("turn", 0)["whole"]]
@@ -229,18 +229,18 @@ def _time_presets(
                 network.close()  # its memory is wanted by others
             else:
                 turns[preset] = partial(network.call, "turn")
-        taken = take_turns(turns, rounds, track=track)
+        taken = take_turns(turns, rounds, reporter=reporter)
     return seconds | {preset: [t["whole"] for t in times] for preset, times in taken.items()}
 
 
-def _way_out(
+def _find_smaller_size(
     subject: Subject,
     candidate: Candidate,
     size: tuple[int, int],
     fps: float,
     rounds: int,
-    say: Callable[[str], object],
-) -> WayOut | None:
+    reporter: Reporter,
+) -> SmallerSize | None:
     """The first smaller size of about this shape that is tried and holds it; None without any."""
     scale = min(0.95, math.sqrt(1000 / fps / candidate.times.p95))
     with start(subject) as network:
@@ -248,10 +248,10 @@ def _way_out(
             height, width = (int(side * scale) // _SIZE_STEP * _SIZE_STEP for side in size)
             if min(height, width) < _SIZE_STEP:
                 return None
-            say(f"trying {candidate.preset} at {height}x{width}")
+            reporter.status(f"trying {candidate.preset} at {height}x{width}")
             network.call("show", [draw_picture((height, width)).pixels])
             times = Times.of([network.call("turn", 0)["whole"] for _ in range(rounds)])
             if times.p95 <= 1000 / fps:
-                return WayOut(candidate.preset, (height, width), times)
+                return SmallerSize(candidate.preset, (height, width), times)
             scale *= 0.85
     return None

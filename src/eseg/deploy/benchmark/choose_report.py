@@ -1,47 +1,44 @@
-"""What a person, or a program, gets to see of a choice among the presets."""
+"""Report of a choice among the presets: a table, notes, a verdict and JSON."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from rich import box
-from rich.table import Table
-
 from eseg.deploy.benchmark.benchmark import PACKAGES
 from eseg.deploy.benchmark.choose import Choice
 from eseg.deploy.benchmark.environment import describe_environment
+from eseg.reports.table import Table
 
 
 def choice_table(choice: Choice) -> Table:
-    """The presets with their times here and the paper's accuracy."""
+    """Return the presets with their times here and the paper's accuracy; the best is strong."""
     height, width = choice.size
-    table = Table(
-        title=f"ms per image of {height}x{width} by {choice.engine}; {choice.fps:g} images/s allow "
-        f"{1000 / choice.fps:.1f}",
-        box=box.SIMPLE_HEAD,
-    )
-    table.add_column("preset", no_wrap=True)
-    for heading in ("paper", "params", "MACs", "median", "p95", "fps", "holds"):
-        table.add_column(heading, justify="right")
+    rows = []
     for candidate in choice.candidates:
         times = candidate.times
-        is_best = candidate is choice.best
-        table.add_row(
-            candidate.preset,
-            f"{candidate.miou:.1f}",
-            f"{candidate.profile.parameters / 1e6:.1f} M",
-            f"{candidate.profile.macs / 1e9:.1f} G",
-            f"{times.median:.1f}",
-            f"{times.p95:.1f}" if candidate.images > 1 else "-",
-            f"{1000 / times.median:.1f}",
-            "yes" if candidate.holds else "no",
-            style="bold" if is_best else "",
+        rows.append(
+            (
+                candidate.preset,
+                f"{candidate.miou:.1f}",
+                f"{candidate.profile.parameters / 1e6:.1f} M",
+                f"{candidate.profile.macs / 1e9:.1f} G",
+                f"{times.median:.1f}",
+                f"{times.p95:.1f}" if candidate.images > 1 else "-",
+                f"{1000 / times.median:.1f}",
+                "yes" if candidate.holds else "no",
+            )
         )
-    return table
+    return Table(
+        ("preset", "paper", "params", "MACs", "median", "p95", "fps", "holds"),
+        rows,
+        title=f"ms per image of {height}x{width} by {choice.engine}; {choice.fps:g} images/s allow "
+        f"{1000 / choice.fps:.1f}",
+        strong=frozenset(i for i, c in enumerate(choice.candidates) if c is choice.best),
+    )
 
 
 def choice_verdict(choice: Choice) -> str:
-    """The answer in a sentence."""
+    """Return the answer in a sentence."""
     height, width = choice.size
     if choice.best is not None:
         return (
@@ -50,9 +47,9 @@ def choice_verdict(choice: Choice) -> str:
             f"{choice.best.times.p95:.1f} ms"
         )
     none = f"no preset holds {choice.fps:g} images/s at {height}x{width} here"
-    if choice.way_out is None:
-        return f"{none}, nor at any smaller size tried; take a faster device or a lower --fps"
-    out = choice.way_out
+    if choice.smaller_size is None:
+        return f"{none}, nor at any smaller size tried; take a faster device or a lower `fps`"
+    out = choice.smaller_size
     return (
         f"{none}; {out.preset} does at {out.size[0]}x{out.size[1]}, where 95 % of the images took "
         f"at most {out.times.p95:.1f} ms"
@@ -60,7 +57,7 @@ def choice_verdict(choice: Choice) -> str:
 
 
 def choice_notes(choice: Choice) -> list[str]:
-    """What one has to know to read the table, a line each."""
+    """Return notes for reading the table, a line each."""
     notes = [
         "holds: the 95th percentile from a uint8 image in memory to uint8 labels is within the "
         "rate; decoding is not counted",
@@ -77,8 +74,8 @@ def choice_notes(choice: Choice) -> list[str]:
 
 
 def choice_dict(choice: Choice) -> dict[str, Any]:
-    """Everything for JSON: times in milliseconds."""
-    out = choice.way_out
+    """Return everything for JSON: times in milliseconds."""
+    out = choice.smaller_size
     return {
         "fps": choice.fps,
         "size": choice.size,
@@ -97,7 +94,7 @@ def choice_dict(choice: Choice) -> dict[str, Any]:
             for candidate in choice.candidates
         ],
         "best": choice.best.preset if choice.best else None,
-        "way_out": {"name": out.preset, "size": out.size, "whole_ms": out.times.to_dict()}
+        "smaller_size": {"name": out.preset, "size": out.size, "whole_ms": out.times.to_dict()}
         if out
         else None,
         "environment": describe_environment(PACKAGES),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from collections.abc import Callable
-from multiprocessing.connection import Connection
-from types import TracebackType
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from eseg.errors import BenchmarkError
@@ -15,86 +15,69 @@ from eseg.errors import BenchmarkError
 class Remote:
     """An object in a fresh process; calls of its methods and their results travel between the two.
 
-    The process starts at once and makes the object; the first call waits for that. What its methods
-    raise is raised here.
+    The process starts at once and makes the object; the first call waits for that. Errors of its
+    methods are raised here.
 
     Args:
-        name: What to call it in messages.
-        make: What makes the object: a function or class that can be imported by its name.
-        *arguments: What for.
+        name: Name for messages.
+        make: A function or class that makes the object, importable by its name.
+        *arguments: Its arguments.
     """
 
     def __init__(self, name: str, make: Callable[..., Any], *arguments: Any) -> None:
         self.name = name
         # Forked processes would share the memory of this one and break CUDA and thread pools.
         context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, make, arguments), daemon=True)
-        self._process.start()
-        theirs.close()  # so that its end is noticed here
+        self._executor = ProcessPoolExecutor(1, context, initializer=_ignore_interrupts)
+        before = set(multiprocessing.active_children())
+        self._made = self._executor.submit(_make, make, arguments)
+        self._processes = set(multiprocessing.active_children()) - before
 
     def call(self, method: str, *arguments: Any) -> Any:
-        """Call a method of the object and wait for the result.
+        """Call a method of the object and return its result.
 
         Raises:
             BenchmarkError: The process has ended.
         """
         try:
-            self._connection.send((method, arguments))
-            result, error = self._connection.recv()
-        except (EOFError, OSError):
-            raise BenchmarkError(f"{self.name}: {self._end()}") from None
-        if error is not None:
-            raise error
-        return result
+            self._made.result()
+            return self._executor.submit(_call, method, arguments).result()
+        except (BrokenProcessPool, RuntimeError) as error:
+            if isinstance(error, BrokenProcessPool) or not self._is_alive():
+                raise BenchmarkError(
+                    f"{self.name}: its process has ended, most likely because the memory is full; "
+                    "take smaller images or fewer networks"
+                ) from None
+            raise
 
     def close(self) -> None:
-        """End the process."""
-        self._connection.close()
-        self._process.join(timeout=5)  # it ends by itself, once no more calls can come
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
+        """End the process, whatever it is doing."""
+        for process in self._processes:
+            process.kill()
+        self._executor.shutdown(cancel_futures=True)
 
-    def _end(self) -> str:
-        self._process.join(timeout=5)
-        code = self._process.exitcode
-        if code == -signal.SIGKILL:
-            return (
-                "its process was killed, most likely because the memory is full; take smaller "
-                "images or fewer subjects"
-            )
-        return f"its process ended by itself (exit code {code})"
+    def _is_alive(self) -> bool:
+        return any(process.is_alive() for process in self._processes)
 
     def __enter__(self) -> Remote:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
-def _serve(connection: Connection, make: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    """Make the object and answer calls until the other side has gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, who then goes
-    made, failed = None, None
-    try:
-        made = make(*arguments)
-    except Exception as error:
-        failed = error
-    while True:
-        try:
-            method, values = connection.recv()
-        except EOFError:
-            return
-        result = None
-        if made is not None:
-            try:
-                result, failed = getattr(made, method)(*values), None
-            except Exception as error:
-                failed = error
-        connection.send((result, failed))
+_made: Any = None
+"""The object of a process that serves one."""
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this one
+
+
+def _make(make: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    global _made
+    _made = make(*arguments)
+
+
+def _call(method: str, arguments: tuple[Any, ...]) -> Any:
+    return getattr(_made, method)(*arguments)

@@ -1,15 +1,14 @@
-"""Parameters and multiply-accumulates of a network, beside those that the paper prints."""
+"""Parameters and multiply-accumulates of networks, beside the paper's figures."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import torch
-from rich import box
-from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
 from eseg.models import PRESETS, ModelConfig, create_model
+from eseg.reports.table import Table
 
 PAPER_SIZE = (1024, 2048)
 """Image size, (height, width), at which the paper counts."""
@@ -17,7 +16,7 @@ PAPER_SIZE = (1024, 2048)
 
 @dataclass(frozen=True)
 class Profile:
-    """What a network costs.
+    """Cost of a network.
 
     Attributes:
         parameters: Trainable numbers.
@@ -30,7 +29,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class Printed:
-    """What the paper prints, None where it prints nothing; its "FLOPs" are MACs."""
+    """The paper's figures, None where it has none; its "FLOPs" are MACs."""
 
     parameters: float | None = None
     macs: float | None = None
@@ -67,35 +66,33 @@ def profile(model: str | ModelConfig, size: tuple[int, int] = PAPER_SIZE) -> Pro
 
 
 def profile_presets(size: tuple[int, int] = PAPER_SIZE) -> dict[str, Profile]:
-    """`profile` of every preset, small to large."""
+    """Profile every preset, small to large."""
     return {name: profile(name, size) for name in PRESETS}
 
 
 def profile_table(profiles: dict[str, Profile], size: tuple[int, int] = PAPER_SIZE) -> Table:
-    """The presets and their cost, beside what the paper prints.
+    """Return the presets and their cost, beside the paper's figures.
 
     Args:
-        profiles: As `profile_presets` gives them.
+        profiles: Return value of `profile_presets`.
         size: Image (height, width) that they were counted at.
     """
-    height, width = size
-    table = Table(title=f"19 classes at {height}x{width}", box=box.SIMPLE_HEAD)
-    for heading in ("model", "encoder", "levels", "BiFPN"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("params", "paper", "MACs", "paper"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    rows = []
     for name, counted in profiles.items():
         config, paper = PRESETS[name], PAPER[name]
         scale = f" {config.width}, {config.depth}" if config.backbone == "lite" else ""
         paper_macs = paper.macs if size == PAPER_SIZE else None
-        table.add_row(
-            name,
-            config.backbone.split(".")[0] + scale,
-            f"P{config.min_level}-P{config.max_level}",
-            f"{config.channels} x {config.repeats}",
-            f"{counted.parameters / 1e6:.1f} M",
-            "-" if paper.parameters is None else f"{paper.parameters / 1e6:.1f} M",
-            f"{counted.macs / 1e9:.1f} G",
-            "-" if paper_macs is None else f"{paper_macs / 1e9:g} G",
+        rows.append(
+            (
+                name,
+                config.backbone.split(".")[0] + scale,
+                f"P{config.min_level}-P{config.max_level}",
+                f"{config.channels} x {config.repeats}",
+                f"{counted.parameters / 1e6:.1f} M",
+                "-" if paper.parameters is None else f"{paper.parameters / 1e6:.1f} M",
+                f"{counted.macs / 1e9:.1f} G",
+                "-" if paper_macs is None else f"{paper_macs / 1e9:g} G",
+            )
         )
-    return table
+    headings = ("model", "encoder", "levels", "BiFPN", "params", "paper", "MACs", "paper")
+    return Table(headings, rows, title="19 classes at {}x{}".format(*size))

@@ -1,28 +1,28 @@
-"""What is to be timed: words of the command line as networks on engines."""
+"""Subjects of a benchmark: files and presets as networks on engines."""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from eseg.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from eseg.checkpoint import Checkpoint, save_checkpoint
 from eseg.deploy.benchmark.timed_network import Subject
-from eseg.deploy.export.export import SUFFIXES, Format, export_checkpoint
-from eseg.devices import choose_device, choose_precision
+from eseg.deploy.export.export import export
+from eseg.devices import autocast_dtype, choose_device
 from eseg.errors import BenchmarkError
-from eseg.inference.predictor import ENGINES, choose_engine
 from eseg.models import PRESETS, create_model
+from eseg.reports.reporter import SILENT, Reporter
 from eseg.runtime.class_table import ClassTable
-
-_FORMATS: dict[str, Format] = {
-    "onnxruntime": "onnx",
-    "openvino": "openvino",
-    "aotinductor": "pt2",
-}
-"""What a checkpoint is exported as to run on each engine."""
+from eseg.runtime.engine_table import (
+    CHECKPOINT_ENGINES,
+    ENGINES,
+    EXPORT_FORMATS,
+    choose_engine,
+    format_of,
+)
 
 _PACKAGES = {"onnxruntime": ("onnxruntime",), "openvino": ("openvino",)}
 
@@ -48,9 +48,9 @@ def find_subjects(
     device: str | None = None,
     precision: str = "auto",
     threads: int = 1,
-    say: Callable[[str], object] = lambda _: None,
+    reporter: Reporter = SILENT,
 ) -> list[Subject]:
-    """Every source on every engine, in this order; checkpoints are exported for their engines.
+    """List every source on every engine, in this order; checkpoints are exported for their engines.
 
     Args:
         sources: Checkpoints, exported files and presets; presets get random weights.
@@ -61,14 +61,14 @@ def find_subjects(
         device: Where to compute; the fastest there is by default.
         precision: `auto`, `fp32`, `bf16` or `fp16`.
         threads: Threads of a CPU to compute with.
-        say: Is told what takes a while.
+        reporter: Is told what takes a while.
 
     Raises:
         BenchmarkError: A source is neither a file nor a preset, or none of the engines runs it.
         CheckpointError, DeviceError, EngineError, ExportError: As elsewhere.
     """
     place = choose_device(device)
-    choose_precision(precision)
+    autocast_dtype(precision, place)  # refuses unknown ones
     subjects = []
     names = _short_names(sources)
     for number, source in enumerate(dict.fromkeys(sources)):
@@ -77,10 +77,11 @@ def find_subjects(
             file, is_trained = _random_checkpoint(source, folder / f"{source}.pt"), False
         for engine in engines_for(file, engines, place, precision):
             path = file
-            if ENGINES[engine] and file.suffix.lower() not in ENGINES[engine]:
-                form = _FORMATS[engine]
-                path = (folder / f"{number}_{file.stem}_{engine}").with_suffix(SUFFIXES[form])
-                say(f"exporting {names[source]} for {engine}")
+            if engine not in CHECKPOINT_ENGINES and format_of(file) is None:
+                form = next(name for name, f in EXPORT_FORMATS.items() if f.engines[0] == engine)
+                suffix = EXPORT_FORMATS[form].suffix
+                path = (folder / f"{number}_{file.stem}_{engine}").with_suffix(suffix)
+                reporter.status(f"exporting {names[source]} for {engine}")
                 _export(file, path, form, place, precision)
             subjects.append(
                 Subject(
@@ -99,7 +100,7 @@ def find_subjects(
 def engines_for(
     file: Path, engines: Sequence[str], device: torch.device, precision: str = "auto"
 ) -> list[str]:
-    """Those of the engines that run a file or can be given an export of it.
+    """List the engines that run a file or can be given an export of it.
 
     Args:
         file: A checkpoint or an exported file.
@@ -115,31 +116,30 @@ def engines_for(
     for engine in engines:
         if engine not in ENGINES:
             choose_engine(file, engine)  # says which there are
-    suffix = file.suffix.lower()
-    is_export = any(suffix in suffixes for suffixes in ENGINES.values())
-    able = [name for name, suffixes in ENGINES.items() if not is_export or suffix in suffixes]
+    form = format_of(file)
+    able = [*(ENGINES if form is None else EXPORT_FORMATS[form].engines)]
     if engines:
         chosen = [engine for engine in engines if engine in able]
         if not chosen:
             raise BenchmarkError(
-                f"{file}: {' and '.join(engines)} cannot run {suffix} files; take "
+                f"{file}: {' and '.join(engines)} cannot run {file.suffix} files; take "
                 f"{' or '.join(able)}, or give the checkpoint"
             )
         return chosen
     usual = _USUAL_ENGINES[device.type]
-    if not is_export:  # a package takes minutes to compile
+    if form is None:  # a package takes minutes to compile
         usual = tuple(engine for engine in usual if engine != "aotinductor")
     if precision == "bf16":
         usual = tuple(engine for engine in usual if engine not in _EXPORTED_PRECISION)
     chosen = [
-        engine for engine in able if engine in usual and _is_there(engine, device, not is_export)
+        engine for engine in able if engine in usual and _is_there(engine, device, form is None)
     ]
     # If there are none, the first for such files says what it lacks when it is started.
     return chosen or able[:1]
 
 
 def random_checkpoint(preset: str) -> Checkpoint:
-    """A preset with random weights, as a checkpoint in the classes of Cityscapes' number."""
+    """Make a checkpoint of a preset with random weights, in as many classes as Cityscapes has."""
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(0)
         model = create_model(preset)
@@ -159,11 +159,11 @@ def _random_checkpoint(source: str, path: Path) -> Path:
     return path
 
 
-def _export(file: Path, path: Path, form: Format, device: torch.device, precision: str) -> None:
+def _export(file: Path, path: Path, form: str, device: torch.device, precision: str) -> None:
     # OpenVINO is told its precision when it loads a file; the others have it in the file.
     is_half = precision == "fp16" and form != "openvino"
-    export_checkpoint(
-        load_checkpoint(file),
+    export(
+        file,
         path,
         format=form,
         precision="fp16" if is_half else "fp32",
@@ -172,7 +172,7 @@ def _export(file: Path, path: Path, form: Format, device: torch.device, precisio
 
 
 def _is_there(engine: str, device: torch.device, exporting: bool) -> bool:
-    """Whether an engine is installed, knows the device, and a file for it can be made."""
+    """Return True if an engine is installed, knows the device, and can be given a file."""
     needed = _PACKAGES.get(engine, ())
     if exporting and needed:
         needed = (*needed, "onnx", "onnxscript")
@@ -186,7 +186,7 @@ def _is_there(engine: str, device: torch.device, exporting: bool) -> bool:
 
 
 def _short_names(sources: Sequence[str]) -> dict[str, str]:
-    """File names where they differ, and what was given where they do not."""
+    """Return file names where they differ, and the sources as given where they do not."""
     last = [Path(source).name for source in dict.fromkeys(sources)]
     return {
         source: source if last.count(Path(source).name) > 1 else Path(source).name

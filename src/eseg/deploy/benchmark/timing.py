@@ -1,13 +1,15 @@
-"""Turns in shuffled rounds, and what many times have in common."""
+"""Turns in shuffled rounds, and statistics of many times."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+
+from eseg.reports.reporter import SILENT, Reporter
 
 UNSTEADY = 0.25
 """Spread, (p95 - p5) / median, above which times are not to be trusted to a few per cent."""
@@ -17,7 +19,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Times:
-    """What many times of the same thing have in common, in milliseconds.
+    """Statistics of many times of the same thing, in milliseconds.
 
     Attributes:
         median: Half of them are shorter.
@@ -37,7 +39,7 @@ class Times:
 
     @property
     def spread(self) -> float:
-        """How far p5 and p95 lie apart, as a share of the median."""
+        """Distance of p5 and p95, as a share of the median."""
         return (self.p95 - self.p5) / self.median
 
     def to_dict(self) -> dict[str, float]:
@@ -50,7 +52,7 @@ def take_turns(
     rounds: int,
     *,
     seed: int = 0,
-    track: Callable[[Iterable[int]], Iterable[int]] = iter,
+    reporter: Reporter = SILENT,
 ) -> dict[str, list[Result]]:
     """Let everybody take one turn per round, in a new order every round.
 
@@ -60,14 +62,14 @@ def take_turns(
         turns: What to do in a turn, by name; it is given the number of the round.
         rounds: How many there are.
         seed: Of the order.
-        track: Wraps the numbers of the rounds, to show progress.
+        reporter: Shows progress.
 
     Returns:
         The results by name, in the order of the rounds.
     """
     shuffle = random.Random(seed).shuffle
     results: dict[str, list[Result]] = {name: [] for name in turns}
-    for number in track(range(rounds)):
+    for number in reporter.track(range(rounds), description="timing"):
         order = list(turns)
         shuffle(order)
         for name in order:
@@ -76,5 +78,5 @@ def take_turns(
 
 
 def ratio(seconds: Sequence[float], reference: Sequence[float]) -> float:
-    """How many times as long something takes as something else: the median over common rounds."""
+    """Return the median ratio of two lists of times over common rounds."""
     return float(np.median(np.divide(seconds, reference)))

@@ -1,4 +1,4 @@
-"""Packages of AOTInductor: the network compiled to machine code ahead of time, run by torch."""
+"""AOTInductor packages: the network compiled to machine code ahead of time, run by torch."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 from eseg.deploy.export.pixel_network import PixelNetwork, trace
 from eseg.deploy.export.quiet import quiet
 from eseg.errors import ExportError
-from eseg.runtime.network_info import KEY, ExportInfo
+from eseg.models import ESeg
+from eseg.runtime.network_info import KEY, NetworkInfo
 
 
-def write_aot(network: PixelNetwork, path: Path, info: ExportInfo) -> list[Path]:
+def write_aot(network: ESeg, path: Path, info: NetworkInfo) -> list[Path]:
     """Compile a network for the device that it is on, and package it.
 
     The package serves the size in its description, or every size, on processors (or GPUs) like this
@@ -35,10 +36,11 @@ def write_aot(network: PixelNetwork, path: Path, info: ExportInfo) -> list[Path]
         get_cpp_compiler()
     except InvalidCxxCompiler:
         raise ExportError(
-            "--format pt2 compiles machine code and found no C++ compiler: install one (g++, or "
-            "name another in the environment variable CXX), or take --format onnx"
+            "`format` pt2 compiles machine code and found no C++ compiler: install one (g++, or "
+            "name another in the environment variable CXX), or take `format` onnx"
         ) from None
-    program = trace(network, info.size)
+    pixels = PixelNetwork(network, outputs=info.outputs, half=info.precision == "fp16")
+    program = trace(pixels, info.size)
     try:
         with quiet("torch.utils.cpp_extension"):  # it misses CUDA where there never was one
             aoti_compile_and_package(
@@ -48,5 +50,5 @@ def write_aot(network: PixelNetwork, path: Path, info: ExportInfo) -> list[Path]
             )
     except (CppCompileError, InductorError) as error:
         reason = str(error).strip().splitlines()[-1]
-        raise ExportError(f"--format pt2: the network cannot be compiled: {reason}") from error
+        raise ExportError(f"`format` pt2: the network cannot be compiled: {reason}") from error
     return [path]

@@ -1,14 +1,14 @@
-"""The images that the ranges of 8-bit numbers are taken from."""
+"""Images that the ranges of 8-bit numbers are taken from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
-from eseg.data.dataset import SegmentationDataset
-from eseg.deploy.verify.accuracy import Track
-from eseg.runtime.resizing import ResizeConfig, to_size
+from eseg.data.dataset import SegmentationDataset, evenly_spaced
+from eseg.reports.reporter import SILENT, Reporter
+from eseg.runtime.engine import Engine
 
 
 class CalibrationImages:
@@ -16,32 +16,25 @@ class CalibrationImages:
 
     Args:
         dataset: The split.
-        limit: How many images at most.
-        track: Wraps the numbers of the images to show progress.
-        resize: What the network's images are brought to first.
+        limit: Number of images at most.
+        engine: The network that is calibrated, which brings them to size.
+        reporter: Shows progress.
     """
 
     def __init__(
         self,
         dataset: SegmentationDataset,
         limit: int,
-        track: Track | None = None,
-        resize: ResizeConfig | None = None,
+        engine: Engine,
+        reporter: Reporter = SILENT,
     ) -> None:
-        self.dataset = dataset
-        count = min(limit, len(dataset))
-        self.indices = [place * len(dataset) // count for place in range(count)]
-        self.track = track
-        self.resize = resize
+        self.dataset, self.engine, self.reporter = dataset, engine, reporter
+        self.indices = evenly_spaced(len(dataset), min(limit, len(dataset)))
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Yield uint8 RGB (1, height, width, 3); raises `DataError` where one cannot be read."""
-        indices: Iterable[int] = self.indices
-        if self.track is not None:
-            indices = self.track(indices, description="calibrating")
-        for index in indices:
-            image = np.ascontiguousarray(self.dataset[index].image)
-            yield to_size(image, self.resize)[None]
+        """Yield uint8 RGB (1, height, width, 3); raise `DataError` if one cannot be read."""
+        for index in self.reporter.track(self.indices, description="calibrating"):
+            yield self.engine.preprocess(np.ascontiguousarray(self.dataset[index].image)[None])

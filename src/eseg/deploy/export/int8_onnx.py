@@ -1,4 +1,4 @@
-"""8-bit integers for ONNX Runtime: quantise and dequantise operators around the convolutions."""
+"""8-bit quantisation for ONNX Runtime: QDQ operators around the convolutions."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 _FEW_CHANNELS = 16
-"""Below so many, ONNX Runtime's dense convolutions in 8 bits take longer than those in floats."""
+"""With fewer, ONNX Runtime's dense convolutions in 8 bits take longer than those in floats."""
 
 
 def quantise_onnx(model: onnx_ir.Model, images: CalibrationImages) -> onnx_ir.Model:
-    """A copy of a model whose network computes in 8 bits.
+    """Copy a model so that its network computes in 8 bits.
 
     In floats remain the normalisation of the image, convolutions of few channels and everything
     from the classifier on, the last convolution: 256 steps for the scores would tie classes.
@@ -40,7 +40,7 @@ def quantise_onnx(model: onnx_ir.Model, images: CalibrationImages) -> onnx_ir.Mo
         raise extra_missing("onnx", "onnx", error) from None
 
     class Reader(quantization.CalibrationDataReader):
-        """The images in the form that ONNX Runtime asks for."""
+        """Calibration images in the form that ONNX Runtime asks for."""
 
         def __init__(self) -> None:
             self.images = iter(images)
@@ -65,7 +65,7 @@ def quantise_onnx(model: onnx_ir.Model, images: CalibrationImages) -> onnx_ir.Mo
 
 
 def _kept_in_floats(model: onnx_ir.Model) -> list[str]:
-    """Names of the operators that are not to be quantised."""
+    """Return the names of the operators that are not to be quantised."""
     nodes = list(model.graph)
     convolutions = [place for place, node in enumerate(nodes) if node.op_type == "Conv"]
     kept = nodes[: convolutions[0]] + nodes[convolutions[-1] :]

@@ -1,4 +1,4 @@
-"""8-bit integers for OpenVINO, by NNCF."""
+"""8-bit quantisation for OpenVINO, by NNCF."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def quantise_openvino(model: openvino.Model, images: CalibrationImages) -> openvino.Model:
-    """A copy of a model whose convolutions compute in 8 bits.
+    """Copy a model so that its convolutions compute in 8 bits.
 
     Args:
         model: A model for images of every size.
@@ -38,7 +38,7 @@ def quantise_openvino(model: openvino.Model, images: CalibrationImages) -> openv
 
 
 def _import_nncf() -> Any:
-    """NNCF, kept from reporting its use to its makers."""
+    """Import NNCF, and keep it from reporting its use to its makers."""
     try:
         with (
             _environment(NNCF_CI="1", CI="true"),

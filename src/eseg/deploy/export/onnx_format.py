@@ -1,4 +1,4 @@
-"""ONNX files: one graph for every size, tidied, and narrowed to one size where that is wanted."""
+"""ONNX files: one graph for every size, or narrowed to one size."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from eseg import __version__
-from eseg.deploy.export.pixel_network import PixelNetwork, trace
+from eseg.deploy.export.pixel_network import Layout, PixelNetwork, trace
 from eseg.deploy.export.quiet import extra_missing, quiet
-from eseg.runtime.network_info import KEY, ExportInfo
+from eseg.models import ESeg
+from eseg.runtime.network_info import KEY, NetworkInfo, Outputs
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -23,8 +24,21 @@ INPUT = "image"
 """Name of the input of every exported file."""
 
 
-def onnx_model(network: PixelNetwork, size: tuple[int, int] | None = None) -> onnx_ir.Model:
-    """A network as an ONNX model for images of one (height, width), or of every size if None.
+def write_onnx(network: ESeg, path: Path, info: NetworkInfo) -> list[Path]:
+    """Write a network as an ONNX file; see `onnx_model` for what is raised."""
+    half = info.precision == "fp16"
+    return save_onnx(onnx_model(network, info.outputs, info.size, half=half), path, info)
+
+
+def onnx_model(
+    network: ESeg,
+    outputs: Outputs,
+    size: tuple[int, int] | None = None,
+    *,
+    half: bool = False,
+    normalise: Layout = "planes",
+) -> onnx_ir.Model:
+    """Build an ONNX model for images of one (height, width), or of every size if None.
 
     Nothing that only torch's exporter wanted to say is left in it, such as the paths of source
     files. Where they are not fixed, the axes are called height, width, rows and columns.
@@ -38,13 +52,14 @@ def onnx_model(network: PixelNetwork, size: tuple[int, int] | None = None) -> on
     except ImportError as error:
         raise extra_missing("onnx", "onnx", error) from None
 
+    pixels = PixelNetwork(network, outputs=outputs, half=half, normalise=normalise)
     with quiet("torch.onnx", "onnxscript", "onnx_ir"):
         program = torch.onnx.export(
-            trace(network, size),
+            trace(pixels, size),
             dynamo=True,
             opset_version=OPSET,
             input_names=[INPUT],
-            output_names=[network.outputs],
+            output_names=[outputs],
             verbose=False,
         )
     assert program is not None  # it is for exporters of other kinds that None is declared
@@ -55,8 +70,8 @@ def onnx_model(network: PixelNetwork, size: tuple[int, int] | None = None) -> on
         narrow_onnx(model, size)
         return model
     model.graph.inputs[0].shape = onnx_ir.Shape([1, "height", "width", 3])
-    if network.outputs == "logits":
-        classes = network.network.config.num_classes
+    if outputs == "logits":
+        classes = network.config.num_classes
         model.graph.outputs[0].shape = onnx_ir.Shape([1, classes, "rows", "columns"])
     else:
         model.graph.outputs[0].shape = onnx_ir.Shape([1, "height", "width"])
@@ -76,7 +91,7 @@ def narrow_onnx(model: onnx_ir.Model, size: tuple[int, int]) -> None:
     optimizer.optimize(model)
 
 
-def save_onnx(model: onnx_ir.Model, path: Path, info: ExportInfo) -> list[Path]:
+def save_onnx(model: onnx_ir.Model, path: Path, info: NetworkInfo) -> list[Path]:
     """Write a model with its weights and its description into one file.
 
     Returns:
@@ -90,7 +105,7 @@ def save_onnx(model: onnx_ir.Model, path: Path, info: ExportInfo) -> list[Path]:
 
 
 def _forget_origin(model: onnx_ir.Model) -> None:
-    """Take out what the exporter notes for those who debug it."""
+    """Remove what the exporter notes for its own developers."""
     model.producer_name, model.producer_version = "eseg", __version__
     graph = model.graph
     for noted in (model, graph, *graph, *graph.inputs, *graph.initializers.values()):
@@ -102,7 +117,7 @@ def _forget_origin(model: onnx_ir.Model) -> None:
 
 
 def _forget_shapes(model: onnx_ir.Model) -> None:
-    """Let every shape but the input's be inferred again by those who read the model."""
+    """Remove every shape but the input's; readers of the model infer them again."""
     for node in model.graph:
         for value in node.outputs:
             value.shape = None

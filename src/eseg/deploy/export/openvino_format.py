@@ -1,4 +1,4 @@
-"""OpenVINO's files: an .xml with the graph and a .bin with the weights beside it."""
+"""OpenVINO files: an .xml with the graph and a .bin with the weights beside it."""
 
 from __future__ import annotations
 
@@ -7,19 +7,29 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from eseg.deploy.export.onnx_format import onnx_model
-from eseg.deploy.export.pixel_network import PixelNetwork
 from eseg.deploy.export.quiet import extra_missing
-from eseg.runtime.network_info import KEY, ExportInfo
-from eseg.runtime.sessions import openvino_core
+from eseg.models import ESeg
+from eseg.runtime.network_info import KEY, NetworkInfo, Outputs
+from eseg.runtime.openvino import openvino_core
 
 if TYPE_CHECKING:
     import openvino
 
 
-def openvino_model(network: PixelNetwork, size: tuple[int, int] | None = None) -> openvino.Model:
-    """A network as an OpenVINO model for images of one (height, width), or of every size if None.
+def write_openvino(network: ESeg, path: Path, info: NetworkInfo) -> list[Path]:
+    """Write a network as OpenVINO's two files; see `openvino_model` for what is raised.
 
-    The way leads through ONNX: of the graphs that OpenVINO makes, that one has the fewest
+    OpenVINO stores float16 itself, and chooses its arithmetic when it loads a file.
+    """
+    return save_openvino(openvino_model(network, info.outputs, info.size), path, info)
+
+
+def openvino_model(
+    network: ESeg, outputs: Outputs, size: tuple[int, int] | None = None
+) -> openvino.Model:
+    """Build an OpenVINO model for images of one (height, width), or of every size if None.
+
+    It is made of an ONNX model: of the graphs that OpenVINO makes, that one has the fewest
     operators. It is fastest if the network normalises the image as a map of pixels.
 
     Raises:
@@ -32,7 +42,7 @@ def openvino_model(network: PixelNetwork, size: tuple[int, int] | None = None) -
         raise extra_missing("openvino", "onnx,openvino", error) from None
     import onnx_ir
 
-    model = onnx_model(network, size)
+    model = onnx_model(network, outputs, size, normalise="pixels")
     with TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
         onnx_ir.save(model, path)
@@ -53,7 +63,7 @@ def narrow_openvino(model: openvino.Model, size: tuple[int, int]) -> None:
     model.reshape([1, *size, 3])
 
 
-def save_openvino(model: openvino.Model, path: Path, info: ExportInfo) -> list[Path]:
+def save_openvino(model: openvino.Model, path: Path, info: NetworkInfo) -> list[Path]:
     """Write a model and its description; in float16 if its precision is fp16.
 
     Returns:

@@ -1,4 +1,4 @@
-"""A trained network in the form that is exported: from pixels to scores or labels."""
+"""Network in the form that is exported: from uint8 pixels to scores or labels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Layout = Literal["planes", "pixels"]
 
 
 class PixelNetwork(nn.Module):
-    """A network folded for inference that takes what cameras and decoders give.
+    """A network folded for inference that takes 8-bit images as cameras and decoders give them.
 
     The image is normalised inside. Wherever a convolution reads the normalised image and nothing
     else does, the factor of the normalisation becomes part of its weights; the offset cannot, for
@@ -32,7 +32,7 @@ class PixelNetwork(nn.Module):
         outputs: `logits` for the scores at the head's stride, `labels` for the most probable class
             of every pixel.
         half: Compute everything between normalisation and logits in float16.
-        normalise: Whether the image is normalised as three `planes` or as a map of `pixels`.
+        normalise: Layout in which the image is normalised: three `planes`, or a map of `pixels`.
             Engines that keep maps channels last save a pass over the image with the second.
     """
 
@@ -68,7 +68,7 @@ class PixelNetwork(nn.Module):
     def forward(
         self, pixels: UInt8[Tensor, "batch height width 3"]
     ) -> Float[Tensor, "batch classes rows columns"] | UInt8[Tensor, "batch height width"]:
-        """Return what `outputs` says for one RGB image.
+        """Return logits or labels of one RGB image.
 
         Args:
             pixels: RGB of 8 bits as in memory, channels last; any size from 1x1.
@@ -92,7 +92,7 @@ class PixelNetwork(nn.Module):
         return image + self._along_rows(self.offset, image)
 
     def _along_rows(self, constant: Tensor, image: Tensor) -> Tensor:
-        """A constant as long as a row of the image, if that is a map of pixels.
+        """Repeat a constant along a row of the image, if that is a map of pixels.
 
         Engines add three values to each pixel three numbers at a time, but a whole row at the width
         of the processor's registers.
@@ -100,12 +100,12 @@ class PixelNetwork(nn.Module):
         return constant.repeat(1, 1, image.shape[2], 1) if self.normalise == "pixels" else constant
 
     def _shaped(self, constant: Tensor) -> Tensor:
-        """A constant per channel, to be broadcast over an image."""
+        """Shape a constant per channel to be broadcast over an image."""
         return constant.float().view((1, 1, 1, -1) if self.normalise == "pixels" else (1, -1, 1, 1))
 
 
 def trace(network: PixelNetwork, size: tuple[int, int] | None) -> ExportedProgram:
-    """A network as one graph for images of one (height, width), or of every size if None.
+    """Trace a network to one graph for images of one (height, width), or of every size if None.
 
     Raises:
         ExportError: A part of the network decides by the size of the image what to compute.
@@ -117,26 +117,26 @@ def trace(network: PixelNetwork, size: tuple[int, int] | None) -> ExportedProgra
         if size is not None:
             raise ExportError(f"this network has no graph: {reason}") from error
         raise ExportError(
-            f"this network has no graph that serves every size ({reason}); name the one size that "
-            "the file shall take: --size HEIGHTxWIDTH"
+            f"this network has no graph that serves every size ({reason}); name the one `size` "
+            "that the file takes"
         ) from error
 
 
 def _planes(image: Tensor) -> Tensor:
-    """Channels first. The copy says that memory is in that order too: without it, tracing asks."""
+    """Move channels first; the copy fixes the order in memory, which tracing would ask about."""
     return image.permute(0, 3, 1, 2).clone(memory_format=torch.contiguous_format)
 
 
 @torch.no_grad()
 def _scale_input(network: ESeg, factor: Tensor) -> bool:
-    """Let a network expect images divided by `factor`, if one convolution alone reads them.
+    """Change a network to expect images divided by `factor`, if one convolution alone reads them.
 
     Args:
         network: Changed in place, or left as it is.
         factor: Per channel, (1, channels, 1, 1).
 
     Returns:
-        Whether it could be done.
+        True if it could be done.
     """
     readers: list[nn.Conv2d] = []
 

@@ -1,38 +1,52 @@
-"""Exports in 8-bit integers: calibrated on real images, measured on others, refused if worse."""
+"""Export in 8-bit integers: calibrated on real images, measured on others, refused if worse."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
-from eseg.checkpoint import Checkpoint
+from eseg.checkpoint import Checkpoint, load_checkpoint
 from eseg.config import DataConfig, open_split
 from eseg.data.dataset import SegmentationDataset
 from eseg.data.folder import Folder
+from eseg.data.loaders import LoaderConfig
 from eseg.deploy.export.calibration import CalibrationImages
-from eseg.deploy.export.export import (
-    GRAPH_FORMATS,
-    check_request,
-    describe,
-    opened,
-    publish,
-    workshop,
-    writing,
-)
+from eseg.deploy.export.export import check_request, publish, staging_dir
 from eseg.deploy.export.int8_onnx import quantise_onnx
 from eseg.deploy.export.int8_openvino import quantise_openvino
-from eseg.deploy.export.pixel_network import PixelNetwork
-from eseg.deploy.verify.accuracy import Track, file_scores
+from eseg.deploy.export.onnx_format import narrow_onnx, onnx_model, save_onnx
+from eseg.deploy.export.openvino_format import narrow_openvino, openvino_model, save_openvino
 from eseg.errors import DataError, ExportError
-from eseg.runtime.network_info import Outputs
+from eseg.inference.evaluate import score
+from eseg.models import ESeg
+from eseg.reports.reporter import SILENT, Reporter
+from eseg.runtime.class_table import require_same_classes
+from eseg.runtime.engine_table import open_engine
+from eseg.runtime.network_info import NetworkInfo, Outputs
+from eseg.runtime.writing import output_errors
 
-Int8Format = Literal["onnx", "openvino"]
 
-_QUANTISERS: dict[Int8Format, Callable[[Any, CalibrationImages], Any]] = {
-    "onnx": quantise_onnx,
-    "openvino": quantise_openvino,
+class GraphTools(NamedTuple):
+    """Steps of an 8-bit export in one format.
+
+    Attributes:
+        build: Turns a network with its outputs into the format's model for every size.
+        quantise: Returns a copy of a model that computes in 8 bits.
+        narrow: Makes a model one for a single size, in place.
+        save: Writes a model with its description; returns the files, the one that is opened last.
+    """
+
+    build: Callable[[ESeg, Outputs], Any]
+    quantise: Callable[[Any, CalibrationImages], Any]
+    narrow: Callable[[Any, tuple[int, int]], None]
+    save: Callable[[Any, Path, NetworkInfo], list[Path]]
+
+
+INT8_FORMATS: dict[str, GraphTools] = {
+    "onnx": GraphTools(onnx_model, quantise_onnx, narrow_onnx, save_onnx),
+    "openvino": GraphTools(openvino_model, quantise_openvino, narrow_openvino, save_openvino),
 }
 
 CALIBRATION_IMAGES = 100
@@ -44,7 +58,7 @@ MAX_DROP = 0.3
 
 @dataclass(frozen=True)
 class Int8Export:
-    """An 8-bit file and what it was measured at.
+    """An 8-bit file with its measured accuracy.
 
     Attributes:
         path: The file, absolute.
@@ -70,70 +84,81 @@ def export_int8(
     checkpoint: str | Path | Checkpoint,
     output: Path,
     *,
-    format: Int8Format,  # noqa: A002 - as on the command line
+    format: str,  # noqa: A002 - as on the command line
     data: DataConfig,
     size: tuple[int, int] | None = None,
     outputs: Outputs = "logits",
     images: int = CALIBRATION_IMAGES,
     max_drop: float = MAX_DROP,
-    track: Track | None = None,
+    reporter: Reporter = SILENT,
 ) -> Int8Export:
     """Write a trained network in 8-bit integers, if it is as good as the original.
 
-    The ranges of all maps are taken from images of the training split, at their own size or what
-    the checkpoint's run brought them to; then both are measured on the validation split.
+    The ranges of all maps are taken from images of the training split, as the network sees them;
+    then both are measured on the validation split.
 
     Args:
         checkpoint: The network, or the file that holds it.
-        output: Where to write; its suffix is that of the format.
-        format: `onnx` or `openvino`.
+        output: File to write; its suffix is that of the format.
+        format: A key of `INT8_FORMATS`.
         data: The data set; its classes must be the network's.
-        size: The one (height, width) that the file shall take, for speed; None for every size.
-        outputs: As for `export_checkpoint`.
+        size: The one (height, width) that the file takes, for speed; None for every size.
+        outputs: As for `export`.
         images: Images to calibrate on at most, spread evenly over the training split.
         max_drop: Points of mIoU, of 100, that may be lost.
-        track: Wraps the numbers of images to show progress.
+        reporter: Shows progress.
 
     Raises:
         CheckpointError: The checkpoint cannot be read or used.
         DataError: The data set is not as described, has other classes than the network, or its two
             splits share images.
-        ExportError: More than `max_drop` was lost, and no file is left behind; or as for
-            `export_checkpoint`.
+        ExportError: More than `max_drop` was lost, and no file is left behind; or as for `export`.
+        OutputError: The file cannot be written.
     """
     if images < 1:
-        raise ExportError(f"at least 1 image is needed to calibrate on, not {images}")
+        raise ExportError(f"`images`: at least 1 is needed to calibrate on, not {images}")
+    if format not in INT8_FORMATS:
+        raise ExportError(f"no 8-bit `format` {format!r}; there are {', '.join(INT8_FORMATS)}")
     check_request(output, format, size)
-    checkpoint = opened(checkpoint)
+    if not isinstance(checkpoint, Checkpoint):
+        checkpoint = load_checkpoint(checkpoint)
+    checkpoint.require_rgb()
     train, val = _splits(data, checkpoint)
-    calibration = CalibrationImages(train, images, track, checkpoint.resize)
 
-    tools = GRAPH_FORMATS[format]
-    network = PixelNetwork(checkpoint.build_model(), outputs=outputs, normalise=tools.normalise)
-    with workshop(output) as folder:
+    tools = INT8_FORMATS[format]
+    with staging_dir(output) as folder:
         any_size = folder / f"any_size{output.suffix}"
-        model = tools.build(network, None)
-        with writing(output):
-            tools.save(model, any_size, describe(checkpoint, outputs=outputs))
-        before = file_scores(any_size, val, track=track, description="measuring fp32").miou
 
-        model = _QUANTISERS[format](model, calibration)
-        with writing(output):
-            tools.save(model, any_size, describe(checkpoint, outputs=outputs, precision="int8"))
-        after = file_scores(any_size, val, track=track, description="measuring int8").miou
+        def measure(model: Any, info: NetworkInfo, description: str) -> float:
+            with output_errors(output):
+                tools.save(model, any_size, info)
+            return score(
+                open_engine(any_size),
+                val,
+                loader=LoaderConfig(workers=0),
+                reporter=reporter,
+                description=description,
+            ).miou
+
+        model = tools.build(checkpoint.build_model(), outputs)
+        before = measure(model, checkpoint.describe(outputs=outputs), "measuring fp32")
+        calibration = CalibrationImages(train, images, open_engine(any_size), reporter)
+        model = tools.quantise(model, calibration)
+        info = checkpoint.describe(outputs=outputs, precision="int8")
+        after = measure(model, info, "measuring int8")
 
         result = Int8Export(output.resolve(), after, before, len(calibration), len(val))
-        if not result.drop <= max_drop:  # not a number is refused as well
+        if not result.drop <= max_drop:  # NaN is refused as well
             raise ExportError(
                 f"in 8 bits the network loses {result.drop:.2f} points of mIoU on split "
                 f"'{data.val_split}' ({100 * before:.2f} -> {100 * after:.2f}), more than "
-                f"--max-drop {max_drop:g}; nothing was written. Calibrate on more images "
-                "(--images), take the other format, or export without --int8"
+                f"`max_drop` {max_drop:g}; nothing was written. Calibrate on more `images`, take "
+                "the other format, or export in 32-bit floats"
             )
         if size is not None:
             tools.narrow(model, size)
-        info = describe(checkpoint, size=size, outputs=outputs, precision="int8")
-        with writing(output):
+            info = checkpoint.describe(size=size, outputs=outputs, precision="int8")
+        with output_errors(output):
             files = tools.save(model, folder / output.name, info)
         publish(files, output)
     return result
@@ -142,13 +167,15 @@ def export_int8(
 def _splits(
     data: DataConfig, checkpoint: Checkpoint
 ) -> tuple[SegmentationDataset, SegmentationDataset]:
-    """The split to calibrate on and the one to measure on, without an image in common."""
+    """Open the split to calibrate on and the one to measure on, without an image in common."""
     train, val = open_split(data, data.train_split), open_split(data, data.val_split)
-    if train.classes.names != checkpoint.classes.names:
-        raise DataError(
-            f"the network knows the classes {', '.join(checkpoint.classes.names)}; the data set "
-            f"{data.dataset} has {', '.join(train.classes.names)}: calibrate on its own"
-        )
+    require_same_classes(
+        checkpoint.classes,
+        train.classes,
+        "the network",
+        f"the data set {data.dataset}",
+        "calibrate on its own",
+    )
     shared = data.train_split == data.val_split
     if isinstance(train, Folder) and isinstance(val, Folder):
         shared = not set(train.image_paths).isdisjoint(val.image_paths)

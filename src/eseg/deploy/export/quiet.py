@@ -23,6 +23,6 @@ def quiet(*loggers: str) -> Iterator[None]:
 def extra_missing(format: str, extra: str, error: ImportError) -> ExportError:  # noqa: A002
     """Build the error for a format whose packages are not installed."""
     return ExportError(
-        f"format {format} needs packages that are not installed ({error}): "
+        f"`format` {format} needs packages that are not installed ({error}): "
         f"pip install 'eseg[{extra}]'"
     )

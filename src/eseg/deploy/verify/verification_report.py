@@ -1,4 +1,4 @@
-"""What a person looks at after a verification: a table, and the image that differs most."""
+"""Report of a verification: a table, notes, and the image that differs most."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
-from rich.console import Group
-from rich.table import Table
-from rich.text import Text
 
 from eseg.deploy.verify.verify import ComparedImage, Verification, percent
-from eseg.errors import DataError
+from eseg.reports.table import Table
 from eseg.runtime.pictures import (
     INK,
     PAPER,
@@ -22,25 +19,22 @@ from eseg.runtime.pictures import (
     legend_strip,
     stacked,
 )
+from eseg.runtime.writing import output_errors
 
 _MARK: Colour = (255, 0, 80)
 _FADED = 0.6
 """Share of white in the picture that the marks lie on."""
 
 
-def verification_report(result: Verification) -> Group:
-    """IoU of checkpoint and file per class, and beneath it what the verdict rests on."""
-    table = Table()
-    table.add_column("class")
-    for heading in ("checkpoint", "file", "points"):
-        table.add_column(heading, justify="right")
+def verification_table(result: Verification) -> Table:
+    """Return the IoU of checkpoint and file per class."""
     rows = zip(result.classes.names, result.expected.iou, result.given.iou, strict=True)
-    for name, expected, given in rows:
-        table.add_row(Text(name), *_cells(expected, given))
-    table.add_section()
-    cells = _cells(result.expected.miou, result.given.miou)
-    table.add_row("[bold]mean IoU", *(f"[bold]{cell}" for cell in cells))
-    return Group(table, *(Text(line) for line in _lines(result)))
+    return Table(
+        ("class", "checkpoint", "file", "points"),
+        [(name, *_cells(expected, given)) for name, expected, given in rows],
+        totals=[("mean IoU", *_cells(result.expected.miou, result.given.miou))],
+        strong=frozenset({len(result.classes)}),
+    )
 
 
 def worst_picture(result: Verification, cell: int = 640) -> Image.Image:
@@ -81,15 +75,13 @@ def worst_picture(result: Verification, cell: int = 640) -> Image.Image:
 
 
 def save_worst_picture(result: Verification, path: Path) -> None:
-    """Write `worst_picture`.
+    """Write `worst_picture` as PNG.
 
     Raises:
-        DataError: The file cannot be written.
+        OutputError: The file cannot be written.
     """
-    try:
-        worst_picture(result).save(path)
-    except (OSError, ValueError) as error:  # Pillow's for a suffix that is no picture's
-        raise DataError(f"{path}: cannot be written ({error}); choose another --output") from None
+    with output_errors(path):
+        worst_picture(result).save(path, format="PNG")
 
 
 def marked(compared: ComparedImage) -> np.ndarray:
@@ -104,8 +96,8 @@ def marked(compared: ComparedImage) -> np.ndarray:
     return np.where(wider[..., None], np.array(_MARK, np.uint8), faded.astype(np.uint8))
 
 
-def _lines(result: Verification) -> list[str]:
-    """What stands beneath the table."""
+def verification_notes(result: Verification) -> list[str]:
+    """Return the figures that the verdict rests on, a line each."""
     info, worst, tolerance = result.info, result.worst, result.tolerance
     lines = [
         f"{result.images} images through {result.engine} ({info.precision}, {info.outputs})",
@@ -115,8 +107,7 @@ def _lines(result: Verification) -> list[str]:
         f"worst image: {worst.name}, {percent(worst.agreement)} equal",
     ]
     if result.resized:
-        size = "x".join(map(str, info.size)) if info.size is not None else "the size of training"
-        lines[0] += f"; {result.resized} of them resized to {size}"
+        lines[0] += f"; {result.resized} of them resized to {'{}x{}'.format(*info.size or ())}"
     if result.logits is not None:
         lines.append(
             f"logits of the worst image: {result.logits.mean:.1e} of their range apart on average, "

@@ -1,9 +1,9 @@
-"""Whether an exported file gives the labels of its checkpoint, on real images with labels."""
+"""Verification of an exported file: its labels beside its checkpoint's, on real images."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,31 +11,33 @@ from typing import Any
 import numpy as np
 import torch
 
-from eseg.checkpoint import Checkpoint
-from eseg.config import DataConfig
+from eseg.checkpoint import Checkpoint, load_checkpoint
+from eseg.config import DataConfig, open_split
+from eseg.data.dataset import SegmentationDataset, evenly_spaced
 from eseg.data.folder import absent_counts
-from eseg.data.transforms import CropWindow, ResizeConfig, resize_image, resize_mask
+from eseg.data.transforms import CropWindow, resize_image, resize_mask
 from eseg.deploy.export.quantise import MAX_DROP
-from eseg.deploy.verify.accuracy import Track
 from eseg.deploy.verify.reference import (
-    ExportedFile,
     LogitsDifference,
-    Reference,
-    open_truth,
-    other_classes,
+    compare_logits,
+    known_mistakes,
+    open_reference,
 )
+from eseg.engines.torch_engine import TorchEngine
 from eseg.errors import DataError, ExportFileError
 from eseg.metrics import ConfusionMatrix, Scores, scores
-from eseg.runtime.class_table import IGNORE_INDEX, ClassTable, Sample
-from eseg.runtime.network_info import ExportInfo, Precision
+from eseg.reports.reporter import SILENT, Reporter
+from eseg.runtime.class_table import IGNORE_INDEX, ClassTable, Sample, require_same_classes
+from eseg.runtime.engine_table import format_of, open_engine
+from eseg.runtime.network_info import FilePrecision, NetworkInfo
 
-AGREEMENT: dict[Precision, float] = {"fp32": 0.999, "fp16": 0.995, "int8": 0.985}
+AGREEMENT: dict[FilePrecision, float] = {"fp32": 0.999, "fp16": 0.995, "int8": 0.985}
 """Share of all labels that must be equal by default, by the arithmetic of the file."""
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far an exported file may be from its checkpoint.
+    """Largest accepted difference between an exported file and its checkpoint.
 
     Attributes:
         agreement: Share of all pixels that must get the checkpoint's label, in [0, 1].
@@ -48,7 +50,7 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class ComparedImage:
-    """One image in the eyes of checkpoint and file.
+    """One image as checkpoint and file label it.
 
     Attributes:
         name: The sample's name, unique in its split.
@@ -70,27 +72,27 @@ class ComparedImage:
 
 @dataclass(frozen=True)
 class Verification:
-    """How an exported file compares with its checkpoint.
+    """Comparison of an exported file with its checkpoint.
 
     Attributes:
         file: The exported file.
-        info: What it says of itself.
-        engine: What ran it.
+        info: Its description.
+        engine: Engine that ran it.
         classes: The classes of both.
         images: Number of images.
-        resized: How many of them were resized, to what the file takes or the run brought them to.
+        resized: Number of them that were resized to the only size that the file takes.
         agreement: Share of all pixels that have the same label.
         labelled_agreement: The same among the pixels whose true class is known.
         expected: The checkpoint's scores.
         given: The file's scores.
         worst: The image with the lowest agreement.
-        logits: How far the logits of that image lie apart; None for a file of labels.
-        clues: What may explain the differences, a line each.
-        tolerance: What was allowed.
+        logits: Distance between the logits of that image; None for a file of labels.
+        clues: Likely explanations of the differences, a line each.
+        tolerance: Accepted differences.
     """
 
     file: Path
-    info: ExportInfo
+    info: NetworkInfo
     engine: str
     classes: ClassTable
     images: int
@@ -111,7 +113,7 @@ class Verification:
 
     @property
     def failure(self) -> str | None:
-        """Why the file does not pass, in one line; None if it does."""
+        """Reason why the file does not pass, in one line; None if it passes."""
         if not self.agreement >= self.tolerance.agreement:
             return (
                 f"only {percent(self.agreement)} of the labels are the checkpoint's; at least "
@@ -152,7 +154,7 @@ class Verification:
 
 def verify(
     file: str | Path,
-    checkpoint: Checkpoint,
+    checkpoint: str | Path | Checkpoint,
     data: DataConfig,
     *,
     split: str = "val",
@@ -161,85 +163,110 @@ def verify(
     max_drop: float = MAX_DROP,
     engine: str | None = None,
     device: str | None = None,
-    track: Track | None = None,
+    reporter: Reporter = SILENT,
 ) -> Verification:
     """Run the images of a split through an exported file and through its checkpoint.
 
-    The checkpoint runs in torch on the CPU in fp32, unfolded: the network as it was trained. A file
-    for one size gets every image resized to that size, and so does the checkpoint; the truth is
-    resized with it, each pixel taking the nearest one's label. So it is done with what the
-    checkpoint's run brought images to.
+    The checkpoint runs in torch on the CPU in fp32, unfolded: the network as it was trained. Both
+    get the images as they are, and bring them to the size of training themselves. For a file for
+    one size every image is resized to that size first, and the truth with it, each pixel taking
+    the nearest one's label.
 
     Args:
-        file: What `eseg export` wrote.
+        file: An exported file.
         checkpoint: What it should equal.
         data: The data set; its classes must be the network's.
-        split: Which split.
-        limit: Take so many images, spread evenly over the split; all if None.
-        agreement: Share of all labels that must be equal, in [0, 1]; if None, what `AGREEMENT` says
+        split: Name of the split.
+        limit: Number of images, spread evenly over the split; all if None.
+        agreement: Share of all labels that must be equal, in [0, 1]; if None, that of `AGREEMENT`
             for the file's arithmetic.
         max_drop: Points of mIoU, of 100, that may be lost.
-        engine: What runs the file, the first that can if None; see `eseg.Predictor`.
-        device: Where the file runs; see `eseg.Predictor`.
-        track: Wraps the numbers of the images to show progress.
+        engine: Engine that runs the file; see `eseg.runtime.open_engine`.
+        device: Device that it runs on; see there.
+        reporter: Shows progress.
 
     Raises:
-        CheckpointError: The weights do not fit the checkpoint's architecture.
-        ExportError: The checkpoint's network does not take RGB.
-        ExportFileError: The file is no export of eseg, or of a network with other classes.
+        CheckpointError: The weights do not fit the checkpoint's architecture, or it does not take
+            RGB.
+        ExportFileError: The file is not an export of eseg.
         EngineError: The engine is not there, or does not run such a file.
-        DeviceError: The device is not there.
-        DataError: The data set is not as described, has other classes than the network, or its
-            split has no labels.
+        DeviceError: The device does not exist.
+        DataError: The data set is not as described, file, network and data set differ in their
+            classes, or the split has no labels.
         ValueError: The limit is below 1.
     """
     if limit is not None and limit < 1:
-        raise ValueError(f"at least 1 image is needed, not {limit}")
-    exported = ExportedFile(Path(file), engine, device)
-    info, names = exported.info, checkpoint.classes.names
-    if info.names != names:
-        raise ExportFileError(f"{file}: {other_classes(info.names, names)}")
+        raise ValueError(f"`limit` must be at least 1 image, not {limit}")
+    path = Path(file)
+    if format_of(path) is None:
+        raise ExportFileError(f"{path}: not an exported file (.onnx, .xml or .pt2); export one")
+    exported = open_engine(path, engine=engine, device=device)
+    if not isinstance(checkpoint, Checkpoint):
+        checkpoint = load_checkpoint(checkpoint)
+    info = exported.info
+    require_same_classes(
+        checkpoint.classes, info.names, "the checkpoint", str(path), "export it again"
+    )
     dataset = open_truth(data, split, checkpoint)
-    reference = Reference(checkpoint)
+    reference = open_reference(checkpoint)
 
     count = min(limit or len(dataset), len(dataset))
-    indices: Iterable[int] = [place * len(dataset) // count for place in range(count)]
-    if track is not None:
-        indices = track(indices, description="verifying")
-    tally = _Tally(len(names))
-    for index in indices:
-        sample, resized = _fitted(dataset[index], info.size, checkpoint.resize)
-        expected, given = reference.label(sample.image), exported.label(sample.image)
-        compared = ComparedImage(sample.name, sample.image, expected, given)
-        tally.add(compared, sample.mask, resized)
+    tally = _Tally(len(info.names))
+    indices = evenly_spaced(len(dataset), count)
+    for index in reporter.track(indices, total=count, description="verifying"):
+        sample, resized = _fitted(dataset[index], info.size)
+        image = np.ascontiguousarray(sample.image)[None]
+        expected, given = reference.label(image).ids[0], exported.label(image).ids[0]
+        tally.add(ComparedImage(sample.name, sample.image, expected, given), sample.mask, resized)
     if not tally.labelled:
         raise DataError(
             f"{data.dataset}: no pixel of split '{split}' has a label, so that there is no mIoU to "
             "compare; take another split"
         )
 
-    wanted = AGREEMENT[info.precision] if agreement is None else agreement
+    absent = absent_counts(dataset)
     result = Verification(
-        file=exported.path,
+        file=path,
         info=info,
-        engine=exported.engine,
+        engine=exported.name,
         classes=checkpoint.classes,
         images=count,
         resized=tally.resized,
         agreement=tally.equal / tally.pixels,
         labelled_agreement=tally.labelled_equal / tally.labelled,
-        expected=scores(tally.expected.matrix, absent_counts=absent_counts(dataset)),
-        given=scores(tally.given.matrix, absent_counts=absent_counts(dataset)),
+        expected=scores(tally.expected.matrix, absent_counts=absent),
+        given=scores(tally.given.matrix, absent_counts=absent),
         worst=tally.worst,
-        logits=exported.logits_apart(tally.worst.image, reference),
+        logits=compare_logits(reference, exported, np.ascontiguousarray(tally.worst.image)),
         clues=(),
-        tolerance=Tolerance(wanted, max_drop),
+        tolerance=Tolerance(
+            AGREEMENT[info.precision] if agreement is None else agreement, max_drop
+        ),
     )
     return replace(result, clues=tuple(_clues(result, reference)))
 
 
+def open_truth(data: DataConfig, split: str, checkpoint: Checkpoint) -> SegmentationDataset:
+    """Open the images and labels that a checkpoint and its file are compared on.
+
+    Raises:
+        ConfigError: The YAML of the data set is missing or wrong.
+        DataError: The data set is not as described, has other classes than the network, or no such
+            split.
+    """
+    dataset = open_split(data, split)
+    require_same_classes(
+        checkpoint.classes,
+        dataset.classes,
+        "the checkpoint",
+        f"the data set {data.dataset}",
+        "take the network's own data set",
+    )
+    return dataset
+
+
 class _Tally:
-    """What adds up over the images."""
+    """Sums over the images."""
 
     worst: ComparedImage
 
@@ -268,13 +295,8 @@ def percent(share: float) -> str:
     return f"{math.floor(1e5 * share) / 1e3:g} %"
 
 
-def _fitted(
-    sample: Sample, size: tuple[int, int] | None, resize: ResizeConfig | None
-) -> tuple[Sample, bool]:
-    """A sample at the size that a network takes, and whether it had to be resized for that."""
-    if size is None and resize is not None:
-        height, width = sample.mask.shape
-        size = resize.size_of((height, width))
+def _fitted(sample: Sample, size: tuple[int, int] | None) -> tuple[Sample, bool]:
+    """Return a sample at the only size that a file takes, and True if it was resized for that."""
     if size is None or size == sample.mask.shape:
         return sample, False
     whole = CropWindow(scaled=size, offset=(0, 0), crop=size)
@@ -282,17 +304,17 @@ def _fitted(
     return Sample(*resized, sample.name), True
 
 
-def _clues(result: Verification, reference: Reference) -> Iterator[str]:
-    """What may explain why a file differs, as far as that is known without seeing its insides."""
-    if result.info.source != reference.source:
+def _clues(result: Verification, reference: TorchEngine) -> Iterator[str]:
+    """Yield explanations of a difference, as far as they show without a look into the file."""
+    if result.info.source != reference.info.source:
         yield (
             f"the file was made of other weights (step {result.info.step}) than the checkpoint's "
-            f"(step {reference.step})"
+            f"(step {reference.info.step})"
         )
     if result.failure is None:
         return
     worst = result.worst
-    for mistake, labels in reference.with_mistakes(worst.image):
+    for mistake, labels in known_mistakes(reference, np.ascontiguousarray(worst.image)):
         share = float((labels == worst.given).mean())
         if share > worst.agreement and share >= result.tolerance.agreement:
             yield f"with {mistake}, {percent(share)} of the worst image's labels would be equal"
