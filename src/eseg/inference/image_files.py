@@ -29,7 +29,7 @@ class Outcome:
 
 
 def list_images(sources: Iterable[Path], output: Path) -> list[tuple[Path, Path]]:
-    """Expand files and folders to (image, name), the name being its path below its folder.
+    """Expand files and folders to (image, name) pairs; a name is a path below its folder.
 
     Folders are searched to any depth, in sorted order; other files in them, hidden ones and what
     lies in the output folder are passed over.

@@ -1,4 +1,4 @@
-"""What every measurement says about the machine and the versions that it was taken with."""
+"""Description of the machine and the versions that a measurement was taken with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 def describe_environment(
     packages: Iterable[str] = ("eseg", "numpy", "torch"),
 ) -> dict[str, str | int | None]:
-    """Hardware, commit and versions.
+    """Describe hardware, commit and versions.
 
     Args:
         packages: Names of the distributions whose versions matter.

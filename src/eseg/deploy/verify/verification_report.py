@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from eseg.deploy.verify.verify import ComparedImage, Verification, percent
+from eseg.deploy.verify.verification import ComparedImage, Verification, percent
 from eseg.reports.table import Table
 from eseg.runtime.pictures import (
     INK,
@@ -38,10 +38,10 @@ def verification_table(result: Verification) -> Table:
 
 
 def worst_picture(result: Verification, cell: int = 640) -> Image.Image:
-    """The image that differs most: itself, where it differs, and both sides' labels.
+    """Draw the image that differs most: itself, where it differs, and both sides' labels.
 
     Args:
-        result: What to show.
+        result: The verification.
         cell: Side in pixels of the square that each of the four pictures is fitted into.
     """
     worst, colours = result.worst, result.classes.colours
@@ -85,7 +85,7 @@ def save_worst_picture(result: Verification, path: Path) -> None:
 
 
 def marked(compared: ComparedImage) -> np.ndarray:
-    """The faded image with a mark wherever the labels differ, each a pixel wider to be seen.
+    """Fade an image and mark where the labels differ, each mark a pixel wider to be seen.
 
     Returns:
         uint8 RGB (height, width, 3).
@@ -117,12 +117,12 @@ def verification_notes(result: Verification) -> list[str]:
 
 
 def _cells(expected: float, given: float) -> tuple[str, str, str]:
-    """Both IoUs, and what the file gains in points of 100; a dash where a class is nowhere."""
+    """Format both IoUs, and the file's gain in points of 100; a dash for a class that is absent."""
     shown = ["-" if math.isnan(iou) else f"{iou:.4f}" for iou in (expected, given)]
     gain = 100 * (given - expected)
     return shown[0], shown[1], "-" if math.isnan(gain) else _points(gain, 2)
 
 
 def _points(gain: float, digits: int) -> str:
-    """A gain with its sign, which for zero is always plus."""
+    """Format a gain with its sign, which for zero is always plus."""
     return f"{round(gain, digits) + 0.0:+.{digits}f}"
