@@ -11,7 +11,6 @@ from torch import Tensor
 
 from eseg.checkpoint import Checkpoint
 from eseg.config import DataConfig, Precision, open_split
-from eseg.data.folder import absent_counts
 from eseg.data.loaders import make_eval_loader
 from eseg.data.samples import EvalImage
 from eseg.data.transforms import ResizeConfig, to_float
@@ -58,7 +57,7 @@ def evaluate(
     """
     matrix = ConfusionMatrix(model.config.num_classes, device=device)
     for item in images:
-        image = to_float(item.image.to(device)).unsqueeze(0)
+        image = to_float(item.image.to(device).permute(2, 0, 1).contiguous()).unsqueeze(0)
         labels, _ = label_images(model, image, dtype=dtype, scales=scales, flip=flip, resize=resize)
         matrix.update(labels[0], item.mask.to(device))
         if visit is not None:
@@ -137,7 +136,7 @@ def evaluate_checkpoint(
         resize=checkpoint.resize,
         visit=visit if visitors else None,  # without: no copies from the device
     )
-    return scores(matrix.matrix, absent_counts=absent_counts(dataset))
+    return scores(matrix.matrix, absent_counts=dataset.absent_counts)
 
 
 def _saver(save: Path, classes: ClassTable) -> Visitor:

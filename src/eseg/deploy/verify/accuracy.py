@@ -10,7 +10,6 @@ import torch
 
 from eseg import runtime
 from eseg.data.dataset import SegmentationDataset
-from eseg.data.folder import absent_counts
 from eseg.metrics import ConfusionMatrix, Scores, scores
 
 Track = Callable[..., Iterable[int]]
@@ -45,4 +44,4 @@ def file_scores(
         sample = dataset[index]
         labels = predict(sample.image).labels
         matrix.update(torch.from_numpy(labels), torch.from_numpy(np.array(sample.mask)))
-    return scores(matrix.matrix, absent_counts=absent_counts(dataset))
+    return scores(matrix.matrix, absent_counts=dataset.absent_counts)

@@ -13,7 +13,6 @@ import torch
 
 from eseg.checkpoint import Checkpoint
 from eseg.config import DataConfig
-from eseg.data.folder import absent_counts
 from eseg.data.transforms import CropWindow, ResizeConfig, resize_image, resize_mask
 from eseg.deploy.export.quantise import MAX_DROP
 from eseg.deploy.verify.accuracy import Track
@@ -228,8 +227,8 @@ def verify(
         resized=tally.resized,
         agreement=tally.equal / tally.pixels,
         labelled_agreement=tally.labelled_equal / tally.labelled,
-        expected=scores(tally.expected.matrix, absent_counts=absent_counts(dataset)),
-        given=scores(tally.given.matrix, absent_counts=absent_counts(dataset)),
+        expected=scores(tally.expected.matrix, absent_counts=dataset.absent_counts),
+        given=scores(tally.given.matrix, absent_counts=dataset.absent_counts),
         worst=tally.worst,
         logits=exported.logits_apart(tally.worst.image, reference),
         clues=(),
