@@ -90,51 +90,6 @@ class CropWindow:
         return start, min(self.offset[axis] + self.crop[axis], self.scaled[axis])
 
 
-def augment(
-    sample: Sample,
-    config: AugmentConfig,
-    rng: np.random.Generator,
-    resize: ResizeConfig | None = None,
-    operations: Sequence[ColourOperation] | None = None,
-) -> tuple[UInt8[Tensor, "3 height width"], UInt8[Tensor, "height width"]]:
-    """Scale, crop, mirror and colour one sample at random.
-
-    Size, scale and crop are one step: only the part of the image that the crop shows is resized,
-    and once. The result equals that of resizing everything and cutting, at a fraction of the work.
-
-    Args:
-        sample: The image and its mask.
-        config: The ranges to draw from.
-        rng: The only source of randomness. The order and number of draws are fixed, so switching
-            one kind of variation off leaves the others as they were.
-        resize: The size that the image has before the scale is drawn; None for its own.
-        operations: Colour operations in their order; `COLOUR_OPERATIONS` by default.
-
-    Returns:
-        Image and mask of size `config.crop`. Both stay 8-bit, a quarter of the memory and of the
-        traffic between processes; `to_float` and `.long()` belong on the training device.
-    """
-    height, width = sample.mask.shape
-    size = (height, width) if resize is None else resize.size_of((height, width))
-    window = draw_window(size, config, rng)
-    mirrored = rng.random() < config.flip
-    region = resize_image(sample.image, window)  # (rows, columns, 3)
-    for operation in COLOUR_OPERATIONS if operations is None else operations:
-        region = operation(region, config, rng)
-
-    image = np.empty((*config.crop, 3), np.uint8)  # (height, width, 3) of the crop
-    image[:] = np.rint(np.multiply(config.pad_colour, 255)).astype(np.uint8)
-    mask = np.full(config.crop, IGNORE_INDEX, np.uint8)  # (height, width)
-    image[window.target] = region
-    mask[window.target] = resize_mask(sample.mask, window)
-    if mirrored:
-        image, mask = image[:, ::-1], mask[:, ::-1]
-    return (
-        torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),  # (3, height, width)
-        torch.from_numpy(np.ascontiguousarray(mask)),
-    )
-
-
 def draw_window(
     size: tuple[int, int], config: AugmentConfig, rng: np.random.Generator
 ) -> CropWindow:
@@ -222,6 +177,51 @@ COLOUR_OPERATIONS: tuple[ColourOperation, ...] = (jitter_colours,)
 
 Further ones go to the end, where they draw after all others and so leave those unchanged.
 """
+
+
+def augment(
+    sample: Sample,
+    config: AugmentConfig,
+    rng: np.random.Generator,
+    resize: ResizeConfig | None = None,
+    operations: Sequence[ColourOperation] = COLOUR_OPERATIONS,
+) -> tuple[UInt8[Tensor, "3 height width"], UInt8[Tensor, "height width"]]:
+    """Scale, crop, mirror and colour one sample at random.
+
+    Size, scale and crop are one step: only the part of the image that the crop shows is resized,
+    and once. The result equals that of resizing everything and cutting, at a fraction of the work.
+
+    Args:
+        sample: The image and its mask.
+        config: The ranges to draw from.
+        rng: The only source of randomness. The order and number of draws are fixed, so switching
+            one kind of variation off leaves the others as they were.
+        resize: The size that the image has before the scale is drawn; None for its own.
+        operations: Colour operations in their order.
+
+    Returns:
+        Image and mask of size `config.crop`. Both stay 8-bit, a quarter of the memory and of the
+        traffic between processes; `to_float` and `.long()` belong on the training device.
+    """
+    height, width = sample.mask.shape
+    size = (height, width) if resize is None else resize.size_of((height, width))
+    window = draw_window(size, config, rng)
+    mirrored = rng.random() < config.flip
+    region = resize_image(sample.image, window)  # (rows, columns, 3)
+    for operation in operations:
+        region = operation(region, config, rng)
+
+    image = np.empty((*config.crop, 3), np.uint8)  # (height, width, 3) of the crop
+    image[:] = np.rint(np.multiply(config.pad_colour, 255)).astype(np.uint8)
+    mask = np.full(config.crop, IGNORE_INDEX, np.uint8)  # (height, width)
+    image[window.target] = region
+    mask[window.target] = resize_mask(sample.mask, window)
+    if mirrored:
+        image, mask = image[:, ::-1], mask[:, ::-1]
+    return (
+        torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),  # (3, height, width)
+        torch.from_numpy(np.ascontiguousarray(mask)),
+    )
 
 
 def to_float(
