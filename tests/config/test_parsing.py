@@ -1,4 +1,4 @@
-"""Plain values as dataclasses: what is converted, what is refused, and in which words."""
+"""Plain values as dataclasses: conversions, refusals and their messages."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
