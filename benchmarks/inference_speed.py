@@ -150,6 +150,7 @@ def main() -> None:
 
     from eseg.checkpoint import load_checkpoint
     from eseg.cli.screen import print_table
+    from eseg.data.cores import physical_cores
     from eseg.deploy.benchmark.benchmark import benchmark
     from eseg.deploy.benchmark.benchmark_report import (
         benchmark_dict,
@@ -158,7 +159,6 @@ def main() -> None:
         benchmark_warnings,
         save_benchmark_plot,
     )
-    from eseg.deploy.benchmark.environment import physical_cores
     from eseg.inference.image_files import IMAGE_SUFFIXES
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])

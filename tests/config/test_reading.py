@@ -1,4 +1,4 @@
-"""YAML files that are none, and the values that YAML reads as nobody means them."""
+"""Files that are not valid YAML, and values that YAML silently misreads."""
 
 import pytest
 

@@ -89,7 +89,7 @@ def test_every_image_is_visited_with_its_labels(toy_model, val_set):
 
 
 def test_bf16_agrees_almost_everywhere(toy_model, val_set):
-    images_ = [item.image[None] / 255 for item in images(val_set)]
+    images_ = [item.image.permute(2, 0, 1)[None] / 255 for item in images(val_set)]
     with torch.inference_mode():
         same = [
             (label_images(toy_model, x)[0] == label_images(toy_model, x, dtype=torch.bfloat16)[0])

@@ -78,17 +78,14 @@ def doctor(
 
 
 def _examine(data: Path, root: Path | None, track: Track) -> Diagnosis:
-    from eseg.config import STREETS, load_dataset
-    from eseg.data.official import OFFICIAL
+    from eseg.config import NAMED_SETS, load_dataset
     from eseg.doctor import examine, examine_folder
     from eseg.errors import ConfigError
 
-    if data == Path(STREETS):
-        raise ConfigError("streets is made on the fly: there are no files that could be wrong")
-    named = str(data) in OFFICIAL and root is not None  # A folder may have the same name.
-    if named or not data.is_dir():
-        official = OFFICIAL.get(str(data))
-        source = official.source if official else None
+    named = NAMED_SETS.get(str(data))
+    # A folder may have the same name.
+    if (named is not None and root is not None) or not data.is_dir():
+        source = named.source if named else None
         return examine(load_dataset(data, root), source=source, track=track)
     if root is not None:
         raise ConfigError(

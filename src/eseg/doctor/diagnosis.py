@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from eseg.data.folder import FolderConfig, list_split, listing_faults
-from eseg.data.official import expect_split
+from eseg.data.unpacked import expect_split
 from eseg.doctor.balance import Balance, balance_findings, count_classes
 from eseg.doctor.checks import error_findings, masks_without_image, warning_findings
 from eseg.doctor.duplicates import duplicate_findings

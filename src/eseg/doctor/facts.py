@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 from PIL import Image
 
+from eseg.data.cores import usable_cores
 from eseg.data.mask_values import Colour, MaskValues, pack_colours
 from eseg.data.reading import read_image, read_mask_colours, read_mask_ids
 from eseg.errors import DataError
@@ -107,7 +107,7 @@ def gather(
         expected: See `examine_pair`.
         workers: Threads; by default one per core that this process may use, at most 32.
     """
-    threads = workers or min(_MAX_WORKERS, _cores())
+    threads = workers or min(_MAX_WORKERS, usable_cores())
     examine = partial(examine_pair, expected=expected)
     waiting: deque[Future[PairFacts]] = deque()
     with ThreadPoolExecutor(threads) as pool:
@@ -214,8 +214,3 @@ def _digest(pixels: Integer[np.ndarray, "*shape"]) -> bytes:
     digest = hashlib.sha1(str(pixels.shape).encode(), usedforsecurity=False)
     digest.update(np.ascontiguousarray(pixels).data)
     return digest.digest()
-
-
-def _cores() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)  # Not on macOS.
-    return len(affinity(0)) if affinity else os.cpu_count() or 1

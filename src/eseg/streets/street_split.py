@@ -54,6 +54,8 @@ class Streets:
         DataError: If there is no such split.
     """
 
+    absent_counts = False
+
     def __init__(self, split: str, config: StreetsConfig = StreetsConfig()) -> None:
         if split not in _SPLITS:
             raise DataError(f"streets has no split {split!r}; choose one of {', '.join(_SPLITS)}")

@@ -85,7 +85,7 @@ class Benchmark:
         return ratio(measured.seconds(), self.measured[0].seconds())
 
     def peak_share(self, measured: Measured) -> float | None:
-        """Return a network's share of the machine's rate of matrix products, None if not in fp32."""
+        """Return a network's share of the rate of matrix products; None if it is not in fp32."""
         if not self.peak or measured.loaded.precision != "fp32":
             return None
         return measured.gflops_per_second / float(np.median(self.peak))

@@ -13,7 +13,6 @@ import torch
 from eseg.checkpoint import Checkpoint, load_checkpoint
 from eseg.config import DataConfig, open_split
 from eseg.data.dataset import SegmentationDataset, evenly_spaced
-from eseg.data.folder import absent_counts
 from eseg.data.transforms import CropWindow, resize_image, resize_mask
 from eseg.deploy.export.quantise import MAX_DROP
 from eseg.deploy.verify.reference import (
@@ -106,7 +105,7 @@ def verify(
             "compare; take another split"
         )
 
-    absent = absent_counts(dataset)
+    absent = dataset.absent_counts
     result = Verification(
         file=path,
         info=info,
