@@ -8,8 +8,7 @@ from pathlib import Path
 
 from eseg.errors import DataError, ImageError
 from eseg.inference.predictor import Predictor
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+from eseg.runtime.images import IMAGE_SUFFIXES
 
 
 @dataclass(frozen=True)
