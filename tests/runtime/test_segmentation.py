@@ -68,9 +68,8 @@ def test_repr_is_one_short_line(result):
     some = dataclasses.replace(result, image=np.zeros((100, 200, 3), np.uint8), labels=labels)
     assert repr(some) == "Segmentation(100x200: road 59 %, car 41 %, sky < 1 %)"
     names = tuple(f"class {i}" for i in range(9))
-    many = dataclasses.replace(
-        some, labels=labels % 2 + np.arange(200, dtype="u1") % 8, names=names
-    )
+    stripes = labels % 2 + np.arange(200, dtype=np.uint8) % 8
+    many = dataclasses.replace(some, labels=stripes, names=names)
     assert repr(many).count("class") == 5
     assert repr(many).endswith(", ...)")
 

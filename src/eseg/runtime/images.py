@@ -195,10 +195,8 @@ def read_header(path: Path) -> Header:
             image = Image.open(path, formats=FORMATS)
         with image:
             # EXIF may follow the pixels of a PNG, which Pillow therefore decodes to read it.
-            has_exif = image.format != "PNG" or any(
-                mark in path.read_bytes() for mark in _EXIF_IN_PNG
-            )
-            if not has_exif:
+            is_png = image.format == "PNG"
+            if is_png and not any(mark in path.read_bytes() for mark in _EXIF_IN_PNG):
                 return Header(image.mode, 1)
             with _quiet_pillow():
                 orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
