@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -146,7 +147,9 @@ def examine_pair(image_path: Path, mask_path: Path | None, expected: Expected) -
             if expected != "either" or error.fault != "colours for ids":
                 errors.append((error, mask_path))
             if error.fault == "colours for ids":
-                stored, values = "colours", _colours_or_nothing(mask_path)
+                stored = "colours"
+                with suppress(DataError):
+                    values = read_mask_colours(mask_path)
     seconds = time.perf_counter() - start
     return PairFacts(
         image_path,
@@ -202,13 +205,6 @@ def _palette(path: Path, counts: dict[Value, int]) -> dict[int, Colour]:
         value: colours[value] for value in counts if isinstance(value, int) and value in colours
     }
     return {} if all(colour == (i, i, i) for i, colour in shown.items()) else shown
-
-
-def _colours_or_nothing(path: Path) -> UInt8[np.ndarray, "height width 3"] | None:
-    try:
-        return read_mask_colours(path)
-    except DataError:
-        return None
 
 
 def _digest(pixels: Integer[np.ndarray, "*shape"]) -> bytes:

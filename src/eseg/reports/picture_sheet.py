@@ -26,7 +26,7 @@ from eseg.runtime.pictures import (
 )
 from eseg.runtime.writing import output_errors
 
-Prediction: TypeAlias = tuple[np.ndarray, np.ndarray | None, np.ndarray]
+Comparison: TypeAlias = tuple[np.ndarray, np.ndarray | None, np.ndarray]
 """An image, its true mask if there is one, and the predicted mask; all of one height and width."""
 
 _FAINT: Colour = (232, 232, 232)
@@ -91,15 +91,16 @@ def paint_sheet(
     inner, width = sum(widths) + (len(widths) - 1) * gap, lefts[-1] + widths[-1] + gap
 
     strips = [
-        _text_strip([text], [gap], [inner], width, size, DIM if index else INK)
+        _text_strip([(text, gap, inner)], width, size, DIM if index else INK)
         for index, (text, size) in enumerate(titles)
     ] or [Image.new("RGB", (width, gap // 2), PAPER)]
     for row in rows:
         headings = [panel.heading for panel in row.panels]
         if any(headings):
-            strips.append(_text_strip(headings, lefts, widths, width, font_size, INK))
+            columns = zip(headings, lefts, widths, strict=False)  # a row may be short
+            strips.append(_text_strip(columns, width, font_size, INK))
         if row.caption:
-            strips.append(_text_strip([row.caption], [gap], [inner], width, font_size, DIM))
+            strips.append(_text_strip([(row.caption, gap, inner)], width, font_size, DIM))
         strips.append(_panel_strip(row.panels, lefts, width, gap))
     if legend:
         strips.append(legend_strip(legend, width, font_size, margin=gap))
@@ -107,7 +108,7 @@ def paint_sheet(
 
 
 def picture_sheet(
-    rows: Sequence[Prediction],
+    rows: Sequence[Comparison],
     classes: ClassTable,
     titles: tuple[str, str, str] = ("image", "truth", "prediction"),
     captions: Sequence[str] | None = None,
@@ -130,22 +131,19 @@ def picture_sheet(
     Raises:
         ValueError: If there is not one caption per row.
     """
-    if captions is not None and len(captions) != len(rows):
+    captions = [""] * len(rows) if captions is None else captions
+    if len(captions) != len(rows):
         raise ValueError(f"{len(captions)} captions for {len(rows)} rows of pictures")
     any_truth = any(truth is not None for _, truth, _ in rows)
     sheet_rows = []
     for index, (image, truth, prediction) in enumerate(rows):
-        pictures = [fitted(image, cell), None, painted(prediction, classes, cell)]
-        if truth is not None:
-            pictures[1] = painted(truth, classes, cell)
-        elif any_truth:
-            pictures[1] = Image.new("RGB", pictures[0].size, _FAINT)
-        panels = [
-            Panel(picture, heading=title if index == 0 else "")
-            for picture, title in zip(pictures, titles, strict=True)
-            if picture is not None
-        ]
-        sheet_rows.append(Row(panels, captions[index] if captions is not None else ""))
+        pictures = [fitted(image, cell), painted(prediction, classes, cell)]
+        headings = [titles[0], titles[2]] if index == 0 else ["", ""]
+        if any_truth:
+            blank = Image.new("RGB", pictures[0].size, _FAINT)
+            pictures.insert(1, blank if truth is None else painted(truth, classes, cell))
+            headings.insert(1, titles[1] if index == 0 else "")
+        sheet_rows.append(Row(list(map(Panel, pictures, headings)), captions[index]))
     return paint_sheet(
         sheet_rows,
         legend=shown_classes(classes, (mask for row in rows for mask in row[1:])),
@@ -203,18 +201,13 @@ def save_picture(picture: Image.Image, path: Path, *, argument: str = "output") 
 
 
 def _text_strip(
-    texts: Sequence[str],
-    lefts: Sequence[int],
-    widths: Sequence[int],
-    width: int,
-    font_size: int,
-    colour: Colour,
+    texts: Iterable[tuple[str, int, int]], width: int, font_size: int, colour: Colour
 ) -> Image.Image:
-    """Write one line of texts, each from its left edge and in its own width."""
+    """Write texts on one line, each given with its left edge and the width of its place."""
     strip = Image.new("RGB", (width, round(1.8 * font_size)), PAPER)
     draw = ImageDraw.Draw(strip)
     font = ImageFont.load_default(font_size)
-    for text, left, room in zip(texts, lefts, widths, strict=False):  # rows may be short
+    for text, left, room in texts:
         position = (left, strip.height - font_size // 3)
         draw.text(position, shortened(text, font, room), fill=colour, font=font, anchor="ls")
     return strip
