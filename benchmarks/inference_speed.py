@@ -159,7 +159,7 @@ def main() -> None:
         benchmark_warnings,
         save_benchmark_plot,
     )
-    from eseg.inference.image_files import IMAGE_SUFFIXES
+    from eseg.runtime.images import IMAGE_SUFFIXES
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("checkpoint", type=Path)

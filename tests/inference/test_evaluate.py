@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from eseg.engines.labelling import averaged_probs, label_images
 
 from eseg.config import open_split
 from eseg.data.loaders import LoaderConfig, make_eval_loader
-from eseg.engines.labelling import averaged_probs, label_images
 from eseg.inference.evaluate import evaluate
 
 CPU = torch.device("cpu")

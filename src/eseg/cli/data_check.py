@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from functools import partial
 from typing import TYPE_CHECKING
 
+from eseg.cli.doctor_verbs import ProgressReporter
 from eseg.cli.screen import complain, console, print_line, progress_bar, warn
 
 if TYPE_CHECKING:
@@ -49,9 +49,7 @@ def check_data(data: DataConfig, *, asked: bool) -> None:
         print_line(f"{count} images, not checked beforehand: --check, or eseg doctor, does that")
         return
     with progress_bar() as progress:
-        diagnosis = examine(
-            described, track=partial(progress.track, description="checking images and masks")
-        )
+        diagnosis = examine(described, reporter=ProgressReporter(progress))
     for finding in diagnosis.findings:
         if finding.severity != "note":
             tell = complain if finding.severity == "error" else warn

@@ -80,6 +80,24 @@ def _refusal(problem: str, node: yaml.Node) -> yaml.MarkedYAMLError:
     return yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark)
 
 
-def dump_yaml(values: Mapping[str, Any]) -> str:
-    """Return plain values as YAML text, keys in their order."""
-    return yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)
+def dump_yaml(values: Mapping[str, Any], *, short_lists: bool = False) -> str:
+    """Return plain values as YAML text, keys in their order.
+
+    Args:
+        values: What to write.
+        short_lists: If True, lists of integers, such as colours, stand on one line.
+    """
+    dumper = _ShortListDumper if short_lists else yaml.SafeDumper
+    return yaml.dump(dict(values), Dumper=dumper, sort_keys=False, allow_unicode=True)
+
+
+class _ShortListDumper(yaml.SafeDumper):
+    """A SafeDumper that writes lists of integers in flow style."""
+
+
+def _represent_list(dumper: yaml.SafeDumper, values: list[Any]) -> yaml.Node:
+    flow = all(isinstance(value, int) for value in values)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", values, flow_style=flow)
+
+
+_ShortListDumper.add_representer(list, _represent_list)

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eseg.errors import DataError, ImageError
+from eseg.runtime.images import IMAGE_SUFFIXES
 from eseg.runtime.predictor import Predictor
 from eseg.runtime.writing import output_errors
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 
 
 @dataclass(frozen=True)
