@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-# Every network has a process of its own, which imports this file. Heavy imports are in the functions,
-# so that the memory of exported networks is theirs alone.
+# Every network has a process of its own, which imports this file. Heavy imports are in the
+# functions, so that the memory of exported networks is theirs alone.
 if TYPE_CHECKING:
     from eseg.checkpoint import Checkpoint
     from eseg.deploy.benchmark.benchmark import Benchmark
@@ -114,9 +114,9 @@ def summarise(result: Benchmark, noise: dict[str, list[float]]) -> dict[str, dic
             "agreement": round(float(np.mean(equal)), 6),
             "agreement_of_worst_image": round(min(equal), 6),
         }
-        if labels := measured.seconds("labels"):
+        if measured.loaded.info.outputs == "logits":
             whole = Times.of(measured.seconds()).median
-            own = Times.of(labels).median
+            own = Times.of(measured.seconds("labels")).median
             worst = Times.of(noise["torch" if measured.subject.engine == TORCH else "numpy"]).median
             row["labels_share"] = round(own / whole, 4)
             row["labels_share_on_noise"] = round(worst / (whole - own + worst), 4)
@@ -149,6 +149,8 @@ def main() -> None:
     from rich.console import Console
 
     from eseg.checkpoint import load_checkpoint
+    from eseg.cli.screen import print_table
+    from eseg.data.cores import physical_cores
     from eseg.deploy.benchmark.benchmark import benchmark
     from eseg.deploy.benchmark.benchmark_report import (
         benchmark_dict,
@@ -157,8 +159,7 @@ def main() -> None:
         benchmark_warnings,
         save_benchmark_plot,
     )
-    from eseg.deploy.benchmark.environment import physical_cores
-    from eseg.inference.image_files import IMAGE_SUFFIXES
+    from eseg.runtime.images import IMAGE_SUFFIXES
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("checkpoint", type=Path)
@@ -188,7 +189,7 @@ def main() -> None:
     noise = measure_noise(load_checkpoint(options.checkpoint), options)
     rows = summarise(result, noise)
     for table in benchmark_tables(result):
-        Console().print(table)
+        print_table(Console(), table)
     for line in [*benchmark_notes(result), *benchmark_warnings(result)]:
         Console().print(line, highlight=False, soft_wrap=True)
     print_summary(rows)

@@ -183,8 +183,8 @@ def loading() -> Iterator[Row]:
                 height, width = row["crop"]
                 yield (
                     f"loading 1024x2048 PNGs, {height}x{width} crops, workers: {row['workers']}",
-                    f"{row['images_per_second']:.1f} images/s, {row['times_training']:.1f} times the "
-                    "rate of training Lite-S",
+                    f"{row['images_per_second']:.1f} images/s, {row['times_training']:.1f} times "
+                    "the rate of training Lite-S",
                     result,
                 )
 

@@ -154,7 +154,7 @@ def load(official_root):
 def parameters_of():
     """Counts the parameters of a config's network; those that differ in classes are built once.
 
-    What a backbone's maps look like, which costs three of its forward passes, is found out once.
+    A backbone is inspected once, which takes three of its forward passes.
     """
     built, inspected = {}, {}
     inspect = encoder._inspect
@@ -178,7 +178,7 @@ def parameters_of():
 
 
 def flat(name):
-    """What stands in a file, by path of keys."""
+    """Read the values of a file by their path of keys."""
     found = {}
 
     def walk(values, prefix):

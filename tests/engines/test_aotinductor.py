@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from eseg.checkpoint import load_checkpoint
 from eseg.deploy.export.export import describe
 from eseg.errors import DeviceError
-from eseg.runtime.predictor import Predictor
 from eseg.runtime import EngineError, ExportFileError, ImageError
+from eseg.runtime.predictor import Predictor
 
 
 class LoadedPackage:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 import torchvision.transforms.v2.functional as vision
+from eseg.engines.labelling import averaged_probs, label_images
 
 from eseg.data.transforms import ResizeConfig
 from eseg.engines import labelling
-from eseg.engines.labelling import averaged_probs, label_images
 
 SIZES = [(33, 47), (64, 96), (1, 10), (7, 5)]
 

@@ -9,9 +9,9 @@ import torch
 
 from eseg.checkpoint import load_checkpoint
 from eseg.errors import CheckpointError
-from eseg.runtime.predictor import Predictor
 from eseg.models import create_model
 from eseg.runtime import EngineError
+from eseg.runtime.predictor import Predictor
 
 
 @pytest.mark.usefixtures("unchecked")

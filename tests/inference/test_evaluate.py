@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from eseg.engines.labelling import averaged_probs, label_images
 
 from eseg.config import open_split
 from eseg.data.loaders import LoaderConfig, make_eval_loader
-from eseg.engines.labelling import averaged_probs, label_images
 from eseg.inference.evaluate import evaluate
 
 CPU = torch.device("cpu")
@@ -89,7 +89,7 @@ def test_every_image_is_visited_with_its_labels(toy_model, val_set):
 
 
 def test_bf16_agrees_almost_everywhere(toy_model, val_set):
-    images_ = [item.image[None] / 255 for item in images(val_set)]
+    images_ = [item.image.permute(2, 0, 1)[None] / 255 for item in images(val_set)]
     with torch.inference_mode():
         same = [
             (label_images(toy_model, x)[0] == label_images(toy_model, x, dtype=torch.bfloat16)[0])

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from eseg.engines.labelling import label_images
+from eseg.inference.predictor import Predictor, choose_engine
 from PIL import Image
 
 from eseg import runtime
 from eseg.checkpoint import load_checkpoint
 from eseg.data.transforms import ResizeConfig
 from eseg.deploy.export.export import export
-from eseg.engines.labelling import label_images
 from eseg.errors import CheckpointError, DeviceError
-from eseg.inference.predictor import Predictor, choose_engine
 from eseg.runtime import EngineError, ImageError, Segmentation
 
 

@@ -9,9 +9,6 @@ import sys
 
 import numpy as np
 import pytest
-
-from eseg.runtime import EngineError, ExportFileError, Predictor
-from eseg.runtime.network_info import SCHEMA
 from eseg.runtime.sessions import (
     OnnxSession,
     OpenVinoSession,
@@ -19,6 +16,9 @@ from eseg.runtime.sessions import (
     open_session,
     openvino_core,
 )
+
+from eseg.runtime import EngineError, ExportFileError, Predictor
+from eseg.runtime.network_info import SCHEMA
 
 FILES = [("mean.onnx", "onnxruntime"), ("mean.onnx", "openvino"), ("mean.xml", "openvino")]
 

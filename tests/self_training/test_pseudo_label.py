@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
+from eseg.engines.labelling import averaged_probs
 from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner
@@ -19,7 +20,6 @@ from eseg.checkpoint import load_checkpoint
 from eseg.cli import app, spell_out_scales
 from eseg.config import load_dataset
 from eseg.data.folder import Folder
-from eseg.engines.labelling import averaged_probs
 from eseg.errors import DataError, OutputError
 from eseg.runtime.writing import LOCK, sole_writer
 from eseg.self_training.pseudo_folder import PseudoFolder

@@ -157,6 +157,8 @@ def test_divergence_stops_the_run_and_says_what_to_do(train, toy_config, tmp_pat
 
 def test_a_validation_split_without_labels_is_refused(train, toy_config, monkeypatch):
     class Unlabelled:
+        absent_counts = False
+
         def __init__(self, labelled):
             self.labelled, self.classes = labelled, labelled.classes
 

@@ -12,7 +12,8 @@ from rich.text import Text
 
 from eseg.checkpoint import Checkpoint
 from eseg.data.dataset import SegmentationDataset
-from eseg.reports.picture_sheet import curve_png
+from eseg.inference.predictor import Predictor
+from eseg.reports.curve import curve_png
 from eseg.reports.score_report import scores_table, write_sheet
 
 
@@ -37,7 +38,8 @@ def write_report(
     report = {"step": checkpoint.step, "classes": checkpoint.classes.names, **checkpoint.scores}
     (output / "scores.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     curve_png(history, output / "curve.png")
-    write_sheet(output / "sheet.png", checkpoint, val_set, device)
-    console.print(scores_table(checkpoint.classes, checkpoint.scores))
+    predictor = Predictor(checkpoint, device=device)
+    write_sheet(output / "sheet.png", lambda image: predictor(image).labels, val_set)
+    console.print(Text(scores_table(checkpoint.classes, checkpoint.scores).to_markdown()))
     made = f"curve {output / 'curve.png'}, pictures {output / 'sheet.png'}"
     console.print(Text(made), soft_wrap=True)

@@ -15,7 +15,6 @@ from rich.text import Text
 from eseg.checkpoint import Checkpoint, describe_network
 from eseg.config import RunConfig, open_pseudo_labelled, open_split
 from eseg.data.dataset import SegmentationDataset
-from eseg.data.folder import absent_counts
 from eseg.data.loaders import make_eval_loader, make_train_loader
 from eseg.data.samples import PseudoLabelled
 from eseg.devices import autocast_dtype, choose_device
@@ -270,7 +269,7 @@ def _evaluate(
             f"split '{config.data.val_split}' has no labelled pixel to evaluate on; choose another "
             "data.val_split"
         )
-    return scores(matrix.matrix, absent_counts=absent_counts(val_set))
+    return scores(matrix.matrix, absent_counts=val_set.absent_counts)
 
 
 def _headline(

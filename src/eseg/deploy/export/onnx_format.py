@@ -40,8 +40,8 @@ def onnx_model(
 ) -> onnx_ir.Model:
     """Build an ONNX model for images of one (height, width), or of every size if None.
 
-    Nothing that only torch's exporter wanted to say is left in it, such as the paths of source
-    files. Where they are not fixed, the axes are called height, width, rows and columns.
+    The exporter's own notes, such as paths of source files, are removed. Axes that are not fixed
+    are called height, width, rows and columns.
 
     Raises:
         ExportError: ONNX's packages are not installed, or the network has no such graph.
