@@ -5,6 +5,7 @@ from PIL import Image
 from rich.console import Console
 
 from eseg.checkpoint import load_checkpoint
+from eseg.cli.training_progress import TrainingReporter
 from eseg.config import open_split
 from eseg.metrics import scores
 from eseg.reports.score_report import SHEET_ROWS, scores_table, write_sheet
@@ -15,7 +16,7 @@ def test_the_table_has_a_row_per_class_and_dashes_where_nothing_is_defined(toy_r
     matrix = torch.tensor([[3, 1, 0], [0, 4, 0], [0, 0, 0]])
     classes = load_checkpoint(toy_run.folder / "best.pt").classes
     console = Console(file=io.StringIO(), width=100)
-    console.print(scores_table(classes, scores(matrix).to_dict()))
+    TrainingReporter(console).show(scores_table(classes, scores(matrix).to_dict()))
     rows = {
         line.split()[1]: line.split()
         for line in console.file.getvalue().splitlines()
@@ -30,7 +31,9 @@ def test_the_table_has_a_row_per_class_and_dashes_where_nothing_is_defined(toy_r
 def test_a_class_may_be_called_what_it_likes():
     classes = ClassTable(("[void]", "[/b]"), ((0, 0, 0), (9, 9, 9)))
     console = Console(file=io.StringIO(), width=100)
-    console.print(scores_table(classes, scores(torch.eye(2, dtype=torch.int64)).to_dict()))
+    TrainingReporter(console).show(
+        scores_table(classes, scores(torch.eye(2, dtype=torch.int64)).to_dict())
+    )
     assert "│ [void]" in console.file.getvalue()
     assert "│ [/b]" in console.file.getvalue()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from eseg.runtime import writing as atomic
+from eseg.runtime import writing
 from eseg.runtime.writing import remove_unfinished, replacing
 
 
@@ -92,19 +92,19 @@ def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path):
 def test_a_folder_has_one_writer_at_a_time(tmp_path):
     folder = tmp_path / "new" / "folder"
     with (
-        atomic.sole_writer(folder),
-        pytest.raises(atomic.OutputError, match=f"{folder}: another process is writing"),
-        atomic.sole_writer(folder),
+        writing.sole_writer(folder),
+        pytest.raises(writing.OutputError, match=f"{folder}: another process is writing"),
+        writing.sole_writer(folder),
     ):
         pass
-    with atomic.sole_writer(folder), atomic.sole_writer(tmp_path):
+    with writing.sole_writer(folder), writing.sole_writer(tmp_path):
         pass
 
 
 HOLDER = """
 import sys
 from pathlib import Path
-from eseg.atomic import sole_writer
+from eseg.runtime.writing import sole_writer
 
 with sole_writer(Path(sys.argv[1])):
     print("holds", flush=True)
@@ -116,10 +116,10 @@ def test_the_lock_of_a_killed_process_is_gone(tmp_path):
     command = [sys.executable, "-c", HOLDER, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout.readline() == b"holds\n"
-        with pytest.raises(atomic.OutputError, match="another"), atomic.sole_writer(tmp_path):
+        with pytest.raises(writing.OutputError, match="another"), writing.sole_writer(tmp_path):
             pass
         holder.kill()
-    with atomic.sole_writer(tmp_path):
+    with writing.sole_writer(tmp_path):
         pass
 
 
@@ -128,14 +128,14 @@ def test_a_file_system_without_locks_does_without(tmp_path, monkeypatch, number)
     def refuse(*_):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(atomic.fcntl, "flock", refuse)
-    with atomic.sole_writer(tmp_path), atomic.sole_writer(tmp_path):
+    monkeypatch.setattr(writing.fcntl, "flock", refuse)
+    with writing.sole_writer(tmp_path), writing.sole_writer(tmp_path):
         pass
 
 
 def test_a_machine_without_locks_does_without(tmp_path, monkeypatch):
-    monkeypatch.setattr(atomic, "fcntl", None)
-    with atomic.sole_writer(tmp_path), atomic.sole_writer(tmp_path):
+    monkeypatch.setattr(writing, "fcntl", None)
+    with writing.sole_writer(tmp_path), writing.sole_writer(tmp_path):
         pass
 
 
@@ -143,7 +143,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     for path, reason in ((tmp_path / "file", "it is a file"), (tmp_path / "file/x", "Not a dir")):
         with (
-            pytest.raises(atomic.OutputError, match=rf"{path}: cannot be written \(.*{reason}"),
-            atomic.sole_writer(path),
+            pytest.raises(writing.OutputError, match=rf"{path}: cannot be written \(.*{reason}"),
+            writing.sole_writer(path),
         ):
             pass

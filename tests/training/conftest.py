@@ -1,4 +1,4 @@
-"""Short runs on the toy data, and what it means that two of them are the same."""
+"""Short runs on the toy data, and the comparison of two of them."""
 
 import itertools
 
@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from eseg.checkpoint import load_checkpoint
+from eseg.reports.reporter import Reporter
 from eseg.training import trainer
 from eseg.training.loggers import read_log
+from eseg.training.run_folder import RunFolder
 from eseg.training.step import Stepper
 
 TIMING = ("images_per_second", "memory_mib")
@@ -61,13 +63,29 @@ def same_runs():
     return assert_equal_runs
 
 
+class Recorder(Reporter):
+    """Keeps the lines it is told."""
+
+    def __init__(self):
+        self.lines = []
+
+    def say(self, text):
+        self.lines.append(text)
+
+
 @pytest.fixture
-def train(tmp_path, monkeypatch):
+def recorder():
+    """The reporter of `train`."""
+    return Recorder()
+
+
+@pytest.fixture
+def train(tmp_path, monkeypatch, recorder):
     """Trains without the report at the end, into a folder of that name."""
-    monkeypatch.setattr("eseg.training.run_folder.write_report", lambda *_: None)
+    monkeypatch.setattr(RunFolder, "report", lambda *_: None)
 
     def run(config, name="run", **options):
-        return trainer.train(config, tmp_path / name, device="cpu", **options)
+        return trainer.train(config, tmp_path / name, device="cpu", reporter=recorder, **options)
 
     return run
 

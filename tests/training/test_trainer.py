@@ -12,6 +12,7 @@ from PIL import Image
 from rich.console import Console
 
 from eseg.checkpoint import load_checkpoint
+from eseg.cli.training_progress import TrainingReporter
 from eseg.config import load_config, open_split, parse_config, to_plain
 from eseg.data.loaders import make_eval_loader
 from eseg.errors import DataError, DeviceError, OutputError, TrainingError
@@ -71,9 +72,9 @@ def test_result_files_and_printed_lines_agree(toy_run):
 
 def test_a_folder_with_brackets_is_printed_as_it_is_called(toy_config, tmp_path):
     console = Console(file=io.StringIO())
-    trainer.train(
-        toy_config({"train.steps": 1}), tmp_path / "[exp1]", device="cpu", console=console
-    )
+    reporter = TrainingReporter(console)
+    folder = tmp_path / "[exp1]"
+    trainer.train(toy_config({"train.steps": 1}), folder, device="cpu", reporter=reporter)
     printed = console.file.getvalue()
     for name in ("curve.png", "sheet.png", "best.pt"):
         assert f" {tmp_path}/[exp1]/{name}" in printed

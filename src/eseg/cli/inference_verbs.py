@@ -40,6 +40,7 @@ def evaluate(
     """Measure a checkpoint: mIoU, pixel accuracy and IoU per class, at the labels' own size."""
     with clear_errors():
         from eseg.checkpoint import load_checkpoint
+        from eseg.cli.training_progress import TrainingReporter
         from eseg.devices import choose_device, choose_precision
         from eseg.inference.evaluate import evaluate_checkpoint
         from eseg.reports.score_report import scores_table
@@ -66,7 +67,7 @@ def evaluate(
             about |= {"classes": loaded.classes.names}
             typer.echo(json.dumps(about | result, indent=2))
         elif any(result["support"]):
-            console.print(scores_table(loaded.classes, result))
+            TrainingReporter(console).show(scores_table(loaded.classes, result))
         else:
             print_line(f"no scores: split '{split}' has no pixel with a label")
         if submission is not None and not as_json:

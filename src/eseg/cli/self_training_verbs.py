@@ -11,6 +11,7 @@ import typer
 
 from eseg.cli.options import CheckpointFile, Device, Output, Precision, Scales, default_output
 from eseg.cli.screen import clear_errors, complain, console, ended_by_sigterm, print_line
+from eseg.cli.training_progress import TrainingReporter
 
 if TYPE_CHECKING:
     from eseg.self_training.pseudo_label import PseudoLabelConfig
@@ -79,10 +80,11 @@ def pseudo_label(
         teacher = load_checkpoint(checkpoint)
         with join_processes(choose_device(device)) as processes:
             console.quiet = not processes.is_main
+            reporter = TrainingReporter(console)
             report = labelling.pseudo_label(
-                teacher, images, output, config, device=processes.device, console=console
+                teacher, images, output, config, device=processes.device, reporter=reporter
             )
-        console.print(report.table())
+        reporter.show(report.table())
         for error in report.skipped.values() if processes.is_main else ():
             complain(f"skipped: {error}")
         speed = "" if report.images_per_second is None else f", {report.images_per_second} images/s"
@@ -154,7 +156,7 @@ def self_train(
             student_from=student_from,
         )
         folder = output or default_output(config)
-        run(plan, folder, device=device, console=console)
+        run(plan, folder, device=device, reporter=TrainingReporter(console))
 
 
 def _label_config(

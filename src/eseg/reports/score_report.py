@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.table import Table
-from rich.text import Text
 
 from eseg.checkpoint import Checkpoint
 from eseg.data.dataset import SegmentationDataset
 from eseg.inference.predictor import Predictor
 from eseg.metrics import confusion_matrix, scores
 from eseg.reports.picture_sheet import picture_sheet
+from eseg.reports.table import Table
 from eseg.runtime.class_table import ClassTable
 
 SHEET_ROWS = 6
@@ -22,18 +21,18 @@ SHEET_ROWS = 6
 
 def scores_table(classes: ClassTable, result: dict[str, Any]) -> Table:
     """Scores per class and for the whole, `result` being what `Scores.to_dict` gives."""
-    table = Table()
-    table.add_column("class")
-    for heading in ("IoU", "recall", "share of pixels"):
-        table.add_column(heading, justify="right")
     total = max(1, sum(result["support"]))
     columns = zip(classes.names, result["iou"], result["accuracy"], result["support"], strict=True)
-    for name, iou, recall, support in columns:
-        table.add_row(Text(name), _share(iou), _share(recall), f"{support / total:.4f}")
-    table.add_section()
-    table.add_row("[bold]mean IoU", f"[bold]{_share(result['miou'])}", "", "")
-    table.add_row("pixel accuracy", _share(result["pixel_accuracy"]), "", "")
-    return table
+    rows = [
+        [name, _share(iou), _share(recall), f"{support / total:.4f}"]
+        for name, iou, recall, support in columns
+    ]
+    totals = [
+        ["mean IoU", _share(result["miou"]), "", ""],
+        ["pixel accuracy", _share(result["pixel_accuracy"]), "", ""],
+    ]
+    headings = ["class", "IoU", "recall", "share of pixels"]
+    return Table(headings, rows, totals, strong=frozenset({len(rows)}))
 
 
 def write_sheet(

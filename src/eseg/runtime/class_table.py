@@ -1,8 +1,10 @@
-"""Classes of a data set, and one labelled image in them."""
+"""Class tables of data sets, and one labelled image."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -14,6 +16,9 @@ IGNORE_INDEX = 255
 
 MAX_CLASSES = 255
 """Labels are 8-bit inside eseg, and `IGNORE_INDEX` is taken."""
+
+_MAX_DIFFERENCES = 3
+"""Classes that a message about other classes names."""
 
 Colour: TypeAlias = tuple[int, int, int]
 """(red, green, blue) in [0, 255]."""
@@ -43,6 +48,45 @@ class ClassTable:
 
     def __len__(self) -> int:
         return len(self.names)
+
+
+def require_same_classes(
+    expected: ClassTable | Sequence[str],
+    found: ClassTable | Sequence[str],
+    what_expected: str,
+    what_found: str,
+    remedy: str,
+) -> None:
+    """Refuse class names that differ from the expected ones, or stand in another order.
+
+    Args:
+        expected: A class table, or the names in the order of their ids.
+        found: The same of the thing to check.
+        what_expected: Owner of the expected classes, for the message: "the data set".
+        what_found: Owner of the others.
+        remedy: Advice at the end of the message.
+
+    Raises:
+        DataError: The names differ; the message shows the first that do.
+    """
+    wanted, given = (
+        tuple(table.names if isinstance(table, ClassTable) else table)
+        for table in (expected, found)
+    )
+    differences = [
+        f"class {index} is {_quoted(theirs)} instead of {_quoted(ours)}"
+        for index, (ours, theirs) in enumerate(zip_longest(wanted, given))
+        if ours != theirs
+    ]
+    if differences:
+        text = ", ".join(differences[:_MAX_DIFFERENCES])
+        if len(differences) > _MAX_DIFFERENCES:
+            text += f" and {len(differences) - _MAX_DIFFERENCES} more"
+        raise DataError(f"{what_found} has other classes than {what_expected}: {text}; {remedy}")
+
+
+def _quoted(name: str | None) -> str:
+    return "missing" if name is None else f"'{name}'"
 
 
 class Sample(NamedTuple):
