@@ -1,12 +1,13 @@
 """Short runs on the toy data, and the comparison of two of them."""
 
 import itertools
+from contextlib import nullcontext
 
 import pytest
 import torch
 
 from eseg.checkpoint import load_checkpoint
-from eseg.reports.reporter import Reporter
+from eseg.reports.reporter import Reporter, TrainingProgress
 from eseg.training import trainer
 from eseg.training.loggers import read_log
 from eseg.training.run_folder import RunFolder
@@ -63,14 +64,23 @@ def same_runs():
     return assert_equal_runs
 
 
-class Recorder(Reporter):
-    """Keeps the lines it is told."""
+class Recorder(Reporter, TrainingProgress):
+    """Keeps the lines and figures that it receives."""
 
     def __init__(self):
-        self.lines = []
+        self.lines, self.steps, self.evaluations = [], [], []
 
     def say(self, text):
         self.lines.append(text)
+
+    def training(self, steps, done):
+        return nullcontext(self)
+
+    def advance(self, loss, lr, images_per_second, peak_memory_mib):
+        self.steps.append((loss, lr))
+
+    def evaluated(self, *figures):
+        self.evaluations.append(figures)
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import typer
 
 from eseg.cli.options import CheckpointFile, Device, Output, Precision, Scales, default_output
 from eseg.cli.screen import clear_errors, complain, console, ended_by_sigterm, print_line
-from eseg.cli.training_progress import TrainingReporter
 
 if TYPE_CHECKING:
     from eseg.self_training.pseudo_label import PseudoLabelConfig
@@ -72,6 +71,7 @@ def pseudo_label(
     """
     with ended_by_sigterm(), clear_errors(resumable=True):
         from eseg.checkpoint import load_checkpoint
+        from eseg.cli.training_progress import TrainingReporter
         from eseg.devices import choose_device
         from eseg.self_training import pseudo_label as labelling
         from eseg.training.distributed import join_processes
@@ -142,6 +142,7 @@ def self_train(
     -m[/bold] in front of the command.
     """
     with ended_by_sigterm(), clear_errors(resumable=True):
+        from eseg.cli.training_progress import TrainingReporter
         from eseg.config import load_config
         from eseg.self_training.rounds import SelfTraining
         from eseg.self_training.rounds import self_train as run

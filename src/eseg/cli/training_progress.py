@@ -36,11 +36,11 @@ class TrainingReporter(Reporter):
     """
 
     def __init__(self, console: Console) -> None:
-        self.console = console
+        self._console = console
 
     def say(self, text: str) -> None:
         """Print a line as it is, without wrapping: a path broken in two cannot be copied."""
-        self.console.print(Text(text), soft_wrap=True)
+        self._console.print(Text(text), soft_wrap=True)
 
     def show(self, table: Table) -> None:
         """Print a table."""
@@ -52,7 +52,7 @@ class TrainingReporter(Reporter):
                 drawn.add_section()
             style = "bold" if index in table.strong else ""
             drawn.add_row(*(Text(cell, style) for cell in row))
-        self.console.print(drawn)
+        self._console.print(drawn)
 
     def track(
         self, items: Iterable[Item], *, total: int | None = None, description: str = ""
@@ -62,14 +62,14 @@ class TrainingReporter(Reporter):
             items,
             description,
             total=total,
-            console=self.console,
+            console=self._console,
             transient=True,
-            disable=not self.console.is_terminal,
+            disable=not self._console.is_terminal,
         )
 
     def training(self, steps: int, done: int) -> RichTrainingProgress:
         """Show the progress of a training run for as long as the block lasts."""
-        return RichTrainingProgress(self.console, steps, done)
+        return RichTrainingProgress(self._console, steps, done)
 
 
 class RichTrainingProgress(TrainingProgress):
@@ -84,7 +84,7 @@ class RichTrainingProgress(TrainingProgress):
     """
 
     def __init__(self, console: Console, steps: int, done: int) -> None:
-        self.console = console
+        self._console = console
         self.steps = steps
         self._bar = Progress(
             TextColumn("step"),
@@ -111,13 +111,13 @@ class RichTrainingProgress(TrainingProgress):
         if self._bar.disable and now - self._printed > SECONDS_BETWEEN_LINES:
             self._printed = now
             done = int(self._bar.tasks[0].completed)
-            self.console.print(f"step {done}/{self.steps}  {figures}", highlight=False)
+            self._console.print(f"step {done}/{self.steps}  {figures}", highlight=False)
 
     def evaluated(
         self, step: int, loss: float, miou: float, pixel_accuracy: float, best_miou: float
     ) -> None:
         """Print a line about an evaluation, which stays."""
-        self.console.print(
+        self._console.print(
             f"step {step}/{self.steps}  loss {loss:.3f}  val mIoU [bold]{miou:.4f}[/bold]  "
             f"pixel accuracy {pixel_accuracy:.4f}  best {best_miou:.4f}",
             highlight=False,

@@ -10,7 +10,6 @@ import typer
 from eseg.cli.data_check import check_data
 from eseg.cli.options import Device, Output, default_output
 from eseg.cli.screen import clear_errors, console, ended_by_sigterm, print_line
-from eseg.cli.training_progress import TrainingReporter
 
 app = typer.Typer()
 
@@ -52,6 +51,7 @@ def train(
     [bold]torchrun --nproc-per-node 4 -m eseg train CONFIG[/bold].
     """
     with ended_by_sigterm(), clear_errors(resumable=True):
+        from eseg.cli.training_progress import TrainingReporter
         from eseg.config import load_config
         from eseg.training.trainer import train as run
 
@@ -75,6 +75,7 @@ def quickstart(
     folder: change it and go on with [bold]eseg train[/bold].
     """
     with clear_errors():
+        from eseg.cli.training_progress import TrainingReporter
         from eseg.quickstart import run_quickstart
 
         found = run_quickstart(output, device=device, reporter=TrainingReporter(console))

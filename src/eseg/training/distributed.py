@@ -1,4 +1,4 @@
-"""The processes of a run: torch.distributed under torchrun, or this process alone."""
+"""Processes of a run: torch.distributed under torchrun, or this process alone."""
 
 from __future__ import annotations
 
