@@ -18,6 +18,7 @@ from eseg.runtime.writing import replacing, write_json
 from eseg.self_training.pseudo_folder import PseudoFolder
 
 _SHEET_ROWS = 6
+_FIGURES = ("threshold", "predicted", "kept", "kept_fraction", "share")
 
 
 @dataclass(frozen=True)
@@ -81,14 +82,7 @@ class PseudoReport:
             "images_per_second": self.images_per_second,
             "kept_fraction": self.kept_fraction,
             "classes": {
-                entry.name: {
-                    "threshold": entry.threshold,
-                    "predicted": entry.predicted,
-                    "kept": entry.kept,
-                    "kept_fraction": entry.kept_fraction,
-                    "share": entry.share,
-                }
-                for entry in self.classes
+                entry.name: {key: getattr(entry, key) for key in _FIGURES} for entry in self.classes
             },
         }
 
