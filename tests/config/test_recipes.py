@@ -11,7 +11,6 @@ import pytest
 import torch
 import typer
 import yaml
-from rich.console import Console
 
 from eseg.checkpoint import load_checkpoint
 from eseg.cli import app, spell_out_scales
@@ -312,7 +311,6 @@ SMALL = (
     "train.precision=fp32",
     "loader.workers=0",
 )
-QUIET = Console(quiet=True)
 
 
 @pytest.mark.parametrize(
@@ -326,7 +324,7 @@ def test_two_steps_on_a_data_set_in_its_own_layout(
     dataset, name, changes, load, official_root, tmp_path
 ):
     config = load(name, *SMALL, f"data.root={official_root(dataset)}", *changes)
-    result = train(config, tmp_path / "run", device="cpu", console=QUIET)
+    result = train(config, tmp_path / "run", device="cpu")
     trained = load_checkpoint(result.checkpoint)
     assert trained.step == 2
     assert trained.resize == config.data.resize
@@ -337,7 +335,7 @@ def test_two_steps_on_a_data_set_in_its_own_layout(
 def test_two_steps_from_vistas_to_a_student_on_cityscapes(load, official_root, tmp_path):
     """The combined row of Table 7: pre-training, fine-tuning, pseudo-labels, the student."""
     vistas = load("vistas/eseg_s.yaml", *SMALL, "data.resize.longer_side=60")
-    pretrained = train(vistas, tmp_path / "vistas", device="cpu", console=QUIET)
+    pretrained = train(vistas, tmp_path / "vistas", device="cpu")
     root = official_root("cityscapes")
     here = (*SMALL, f"data.root={root}", f"init.checkpoint={pretrained.checkpoint}")
     plan = SelfTraining(
@@ -346,7 +344,7 @@ def test_two_steps_from_vistas_to_a_student_on_cityscapes(load, official_root, t
         unlabelled=root / "leftImg8bit" / "train_extra",
         labels=PseudoLabelConfig(threshold=0.0),
     )
-    student = load_checkpoint(self_train(plan, tmp_path / "out", device="cpu", console=QUIET))
+    student = load_checkpoint(self_train(plan, tmp_path / "out", device="cpu"))
     assert student.step == 2
     assert student.run["data"]["pseudo"]["fraction"] == 0.5
     assert student.run["init"]["checkpoint"] == str(pretrained.checkpoint)

@@ -16,7 +16,7 @@ from eseg.data.listing import SplitConfig
 from eseg.data.samples import PseudoLabelled
 from eseg.data.unpacked import expect_split
 from eseg.errors import ConfigError, DataError
-from eseg.runtime.class_table import ClassTable
+from eseg.runtime.class_table import ClassTable, require_same_classes
 
 
 def load_dataset(path: str | Path, root: Path | None = None) -> FolderConfig:
@@ -135,13 +135,13 @@ def open_pseudo_labelled(data: DataConfig, classes: ClassTable) -> PseudoLabelle
             "or let `eseg self-train` do both"
         )
     described = load_dataset(data.pseudo.dataset, data.pseudo.root)
-    names = described.class_table().names
-    if names != classes.names:
-        raise DataError(
-            f"{data.pseudo.dataset} has the classes {', '.join(names)}, the labelled set has "
-            f"{', '.join(classes.names)}: take pseudo-labels of a network for the same classes, in "
-            "the same order"
-        )
+    require_same_classes(
+        classes,
+        described.class_table(),
+        "the labelled set",
+        str(data.pseudo.dataset),
+        "take pseudo-labels of a network for the same classes, in the same order",
+    )
     return PseudoLabelled(_open_folder(described, data.pseudo.split), data.pseudo.fraction)
 
 
