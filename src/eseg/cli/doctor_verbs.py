@@ -1,4 +1,4 @@
-"""The verb that looks at the data before anyone trains on it: doctor."""
+"""Verb that examines a data set before anyone trains on it: doctor."""
 
 from __future__ import annotations
 
@@ -9,21 +9,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eseg.cli.options import BUILT_IN_SETS, Json, Root
-from eseg.cli.screen import clear_errors, console, print_line, progress_bar
+from eseg.cli.options import (
+    BUILT_IN_SETS,
+    Json,
+    Root,
+    checked,
+    data_set_or_folder,
+    writable_parent,
+)
+from eseg.cli.screen import RichReporter, console, print_line
+from eseg.errors import ConfigError
 
 if TYPE_CHECKING:
     from eseg.doctor import Diagnosis
     from eseg.doctor.diagnosis import Track
 
-app = typer.Typer()
 
-
-@app.command()
 def doctor(
     data: Annotated[
         Path,
         typer.Argument(
+            callback=checked(data_set_or_folder),
             help=f"Data set YAML, a built-in name ({BUILT_IN_SETS}), or any folder of images and "
             "masks.",
             metavar="DATASET|FOLDER",
@@ -33,6 +39,7 @@ def doctor(
     fix_config: Annotated[
         Path | None,
         typer.Option(
+            callback=checked(writable_parent),
             help="Write a data set YAML that trains: without the faulty files, or with what was "
             "found in a folder.",
             metavar="OUT.yaml",
@@ -41,37 +48,40 @@ def doctor(
     as_json: Json = False,
     sheet: Annotated[
         Path | None,
-        typer.Option(help="Draw samples of every class.", metavar="PNG"),
+        typer.Option(
+            callback=checked(writable_parent),
+            help="Draw samples of every class.",
+            metavar="PNG",
+        ),
     ] = None,
 ) -> None:
     """Find out what is wrong with a data set; exit code 1 if there are errors.
 
     Errors are what training refuses or learns falsely from; docs/doctor.md explains each finding.
     """
-    with clear_errors():
-        from eseg.doctor.diagnosis_report import report
-        from eseg.errors import ConfigError
+    if fix_config is not None and fix_config.resolve() == data.resolve():
+        raise ConfigError(f"{data}: --fix-config would replace it; choose another file")
+    from eseg.doctor.diagnosis_report import report
 
-        if fix_config is not None and fix_config.resolve() == data.resolve():
-            raise ConfigError(f"{data}: --fix-config would replace it; choose another file")
+    with RichReporter(err=as_json) as reporter:
+        track = partial(reporter.track, description="reading images and masks")
+        diagnosis = _examine(data, root, track)  # pyright: ignore[reportArgumentType]
+    document = diagnosis.to_dict()
+    lines = []
+    if not as_json:
+        console.print(report(diagnosis), highlight=False)
+    if sheet is not None:
+        from eseg.doctor.class_sheet import save_sheet
 
-        with progress_bar(err=as_json) as progress:
-            diagnosis = _examine(
-                data, root, partial(progress.track, description="reading images and masks")
-            )
-        document = diagnosis.to_dict()
-        lines = []
-        if not as_json:
-            console.print(report(diagnosis), highlight=False)
-        if sheet is not None:
-            document["sheets"] = _draw(diagnosis, sheet)
-            lines.append(f"samples: {', '.join(document['sheets'])}")
-        if fix_config is not None:
-            document["mended"], line = _mend(diagnosis, fix_config)
-            lines.append(line)
-        if as_json:
-            typer.echo(json.dumps(document, indent=2))
-        for line in lines if not as_json else ():
+        document["sheets"] = [str(file) for file in save_sheet(diagnosis, sheet)]
+        lines.append(f"samples: {', '.join(document['sheets'])}")
+    if fix_config is not None:
+        document["mended"], line = _mend(diagnosis, fix_config)
+        lines.append(line)
+    if as_json:
+        typer.echo(json.dumps(document, indent=2))
+    else:
+        for line in lines:
             print_line(line)
     if diagnosis.has_errors:
         raise typer.Exit(1)
@@ -81,7 +91,6 @@ def _examine(data: Path, root: Path | None, track: Track) -> Diagnosis:
     from eseg.config import STREETS, load_dataset
     from eseg.data.official import OFFICIAL
     from eseg.doctor import examine, examine_folder
-    from eseg.errors import ConfigError
 
     if data == Path(STREETS):
         raise ConfigError("streets is made on the fly: there are no files that could be wrong")
@@ -98,14 +107,8 @@ def _examine(data: Path, root: Path | None, track: Track) -> Diagnosis:
     return examine_folder(data, track=track)
 
 
-def _draw(diagnosis: Diagnosis, path: Path) -> list[str]:
-    from eseg.doctor.class_sheet import save_sheet
-
-    return [str(sheet) for sheet in save_sheet(diagnosis, path)]
-
-
 def _mend(diagnosis: Diagnosis, path: Path) -> tuple[dict[str, Any], str]:
-    """Write the mended data set; what JSON says about it, and a line for people."""
+    """Write the mended data set; return its description for JSON, and a line for people."""
     from eseg.doctor.findings import counted
     from eseg.doctor.mending import mend, write_dataset
 

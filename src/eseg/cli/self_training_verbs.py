@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from eseg.cli.options import CheckpointFile, Device, Output, Precision, Scales, default_output
-from eseg.cli.screen import clear_errors, complain, console, ended_by_sigterm, print_line
-
-if TYPE_CHECKING:
-    from eseg.self_training.pseudo_label import PseudoLabelConfig
-
-app = typer.Typer()
+from eseg.cli.options import (
+    CheckpointFile,
+    Device,
+    Output,
+    Overrides,
+    Precision,
+    RunYaml,
+    Scales,
+    Unlabelled,
+    checked,
+    default_output,
+    existing_file,
+    file_or_name,
+    writable_folder,
+)
+from eseg.cli.screen import complain, console, print_line, resumable
+from eseg.errors import ConfigError
 
 
 def _refuse_certainty(threshold: float) -> float:
@@ -45,12 +54,16 @@ ClassThreshold = Annotated[
 ]
 
 
-@app.command("pseudo-label")
+@resumable()
 def pseudo_label(
     checkpoint: CheckpointFile,
-    images: Annotated[Path, typer.Option(help="Folder of images, searched to any depth.")],
+    images: Unlabelled,
     output: Annotated[
-        Path, typer.Option(help="Folder for labels/, dataset.yaml, report.json and sheet.png.")
+        Path,
+        typer.Option(
+            callback=checked(writable_folder),
+            help="Folder for labels/, dataset.yaml, report.json and sheet.png.",
+        ),
     ],
     scales: Scales = None,
     flip: TeacherFlip = True,
@@ -69,58 +82,65 @@ def pseudo_label(
     it. An image that cannot be read is reported and skipped; the exit code is then 1
     (of several processes 0: torchrun would start them again).
     """
-    with ended_by_sigterm(), clear_errors(resumable=True):
-        from eseg.checkpoint import load_checkpoint
-        from eseg.devices import choose_device
-        from eseg.self_training import pseudo_label as labelling
-        from eseg.training.distributed import join_processes
+    by_class = _class_thresholds(class_threshold)
+    from eseg.checkpoint import load_checkpoint
+    from eseg.devices import choose_device
+    from eseg.self_training import pseudo_label as labelling
+    from eseg.training.distributed import join_processes
 
-        config = _label_config(scales, flip, threshold, class_threshold, confidence, precision)
-        teacher = load_checkpoint(checkpoint)
-        with join_processes(choose_device(device)) as processes:
-            console.quiet = not processes.is_main
-            report = labelling.pseudo_label(
-                teacher, images, output, config, device=processes.device, console=console
-            )
-        console.print(report.table())
-        for error in report.skipped.values() if processes.is_main else ():
-            complain(f"skipped: {error}")
-        speed = "" if report.images_per_second is None else f", {report.images_per_second} images/s"
-        print_line(
-            f"{report.images} images{speed}, {report.kept_fraction:.1%} of their pixels kept\n"
-            f"  look at   {report.sheet}\n"
-            f"  train on  data.pseudo.dataset={report.dataset}"
+    config = labelling.PseudoLabelConfig(
+        scales=tuple(scales or labelling.PseudoLabelConfig.scales),
+        flip=flip,
+        threshold=threshold,
+        class_thresholds=by_class,
+        confidence=confidence,
+        precision=precision,
+    )
+    teacher = load_checkpoint(checkpoint)
+    with join_processes(choose_device(device)) as processes:
+        console.quiet = not processes.is_main
+        report = labelling.pseudo_label(
+            teacher, images, output, config, device=processes.device, console=console
         )
-        if report.skipped and "RANK" not in os.environ:  # torchrun would start it all again
-            raise typer.Exit(1)
+    console.print(report.table())
+    for error in report.skipped.values() if processes.is_main else ():
+        complain(f"skipped: {error}")
+    speed = "" if report.images_per_second is None else f", {report.images_per_second} images/s"
+    print_line(
+        f"{report.images} images{speed}, {report.kept_fraction:.1%} of their pixels kept\n"
+        f"  look at   {report.sheet}\n"
+        f"  train on  data.pseudo.dataset={report.dataset}"
+    )
+    if report.skipped and "RANK" not in os.environ:  # torchrun would start it all again
+        raise typer.Exit(1)
 
 
-@app.command("self-train")
+@resumable()
 def self_train(
-    config: Annotated[Path, typer.Argument(help="YAML of the teacher's run.")],
-    unlabelled: Annotated[
-        Path, typer.Option(help="Folder of images without labels, searched to any depth.")
-    ],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Values to change in the runs of teacher and student.",
-            metavar="[SECTION.KEY=VALUE]...",
-        ),
-    ] = None,
+    config: RunYaml,
+    unlabelled: Unlabelled,
+    overrides: Overrides = None,
     student_config: Annotated[
-        Path | None, typer.Option(help="YAML of the students' runs; by default the teacher's.")
+        Path | None,
+        typer.Option(
+            callback=checked(existing_file),
+            help="YAML of the students' runs; by default the teacher's.",
+        ),
     ] = None,
     student_from: Annotated[
         str | None,
         typer.Option(
+            callback=checked(file_or_name),
             help="What students start from: scratch, pretrained (the backbone's ImageNet "
             "weights), teacher, or a checkpoint; by default what their YAML says.",
             metavar="START",
         ),
     ] = None,
     teacher: Annotated[
-        Path | None, typer.Option(help="A trained teacher, instead of training one.")
+        Path | None,
+        typer.Option(
+            callback=checked(existing_file), help="A trained teacher, instead of training one."
+        ),
     ] = None,
     rounds: Annotated[
         int, typer.Option(help="Students in a row, each the teacher of the next.", min=1)
@@ -139,39 +159,33 @@ def self_train(
     runs/NAME, NAME being the config's. Several processes: [bold]torchrun --nproc-per-node 4
     -m[/bold] in front of the command.
     """
-    with ended_by_sigterm(), clear_errors(resumable=True):
-        from eseg.config import load_config
-        from eseg.self_training.rounds import SelfTraining
-        from eseg.self_training.rounds import self_train as run
-
-        plan = SelfTraining(
-            teacher=load_config(config, overrides or ()),
-            student=load_config(student_config or config, overrides or ()),
-            unlabelled=unlabelled,
-            labels=_label_config(scales, flip, threshold, class_threshold),
-            rounds=rounds,
-            given_teacher=teacher,
-            student_from=student_from,
-        )
-        folder = output or default_output(config)
-        run(plan, folder, device=device, console=console)
-
-
-def _label_config(
-    scales: list[float] | None,
-    flip: bool,
-    threshold: float,
-    class_thresholds: Iterable[str] | None,
-    confidence: bool = False,
-    precision: str = "auto",
-) -> PseudoLabelConfig:
-    """The options about labels as one; raises `ConfigError` for what cannot be read."""
-    from eseg.devices import choose_precision
-    from eseg.errors import ConfigError
+    by_class = _class_thresholds(class_threshold)
+    from eseg.config import load_config
     from eseg.self_training.pseudo_label import PseudoLabelConfig
+    from eseg.self_training.rounds import SelfTraining
+    from eseg.self_training.rounds import self_train as run
 
-    by_class = {}
-    for text in class_thresholds or ():
+    plan = SelfTraining(
+        teacher=load_config(config, overrides or ()),
+        student=load_config(student_config or config, overrides or ()),
+        unlabelled=unlabelled,
+        labels=PseudoLabelConfig(
+            scales=tuple(scales or PseudoLabelConfig.scales),
+            flip=flip,
+            threshold=threshold,
+            class_thresholds=by_class,
+        ),
+        rounds=rounds,
+        given_teacher=teacher,
+        student_from=student_from,
+    )
+    run(plan, output or default_output(config), device=device, console=console)
+
+
+def _class_thresholds(words: list[str] | None) -> dict[str, float]:
+    """Read CLASS=NUMBER each; raise `ConfigError` for anything else and for a repeated class."""
+    thresholds: dict[str, float] = {}
+    for text in words or ():
         name, _, number = text.rpartition("=")
         try:
             value = float(number) if name else None
@@ -179,14 +193,7 @@ def _label_config(
             value = None
         if value is None:
             raise ConfigError(f"--class-threshold {text!r} is not CLASS=NUMBER, such as person=0.7")
-        if name in by_class:
+        if name in thresholds:
             raise ConfigError(f"--class-threshold is given twice for {name!r}; give it once")
-        by_class[name] = value
-    return PseudoLabelConfig(
-        scales=tuple(scales) if scales else PseudoLabelConfig.scales,
-        flip=flip,
-        threshold=threshold,
-        class_thresholds=by_class,
-        confidence=confidence,
-        precision=choose_precision(precision),
-    )
+        thresholds[name] = value
+    return thresholds

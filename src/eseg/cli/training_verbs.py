@@ -8,24 +8,22 @@ from typing import Annotated
 import typer
 
 from eseg.cli.data_check import check_data
-from eseg.cli.options import Device, Output, default_output
-from eseg.cli.screen import clear_errors, console, ended_by_sigterm
+from eseg.cli.options import (
+    Device,
+    Output,
+    Overrides,
+    RunYaml,
+    checked,
+    default_output,
+    writable_folder,
+)
+from eseg.cli.screen import console, resumable
 
-app = typer.Typer()
 
-
-@app.command()
+@resumable()
 def train(
-    config: Annotated[
-        Path, typer.Argument(help="YAML of the run, such as configs/camvid/cpu_1h.yaml.")
-    ],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Values to change, such as optim.lr=0.02 data.root=/data/cityscapes.",
-            metavar="[SECTION.KEY=VALUE]...",
-        ),
-    ] = None,
+    config: RunYaml,
+    overrides: Overrides = None,
     device: Device = None,
     output: Output = None,
     resume: Annotated[
@@ -50,22 +48,23 @@ def train(
     By default that is runs/NAME, NAME being the config's. Several processes:
     [bold]torchrun --nproc-per-node 4 -m eseg train CONFIG[/bold].
     """
-    with ended_by_sigterm(), clear_errors(resumable=True):
-        from eseg.config import load_config
-        from eseg.training.trainer import train as run
+    from eseg.config import load_config
+    from eseg.training.trainer import train as run
 
-        folder = output or default_output(config)
-        settings = load_config(config, overrides or ())
-        if check or (check is None and not resume):
-            check_data(settings.data, asked=check is not None)
-        run(settings, folder, device=device, resume=resume)
+    folder = output or default_output(config)
+    settings = load_config(config, overrides or ())
+    if check or (check is None and not resume):
+        check_data(settings.data, asked=check is not None)
+    run(settings, folder, device=device, resume=resume)
 
 
-@app.command()
 def quickstart(
-    output: Annotated[Path, typer.Option(help="Folder for everything that is written.")] = Path(
-        "runs/quickstart"
-    ),
+    output: Annotated[
+        Path,
+        typer.Option(
+            callback=checked(writable_folder), help="Folder for everything that is written."
+        ),
+    ] = Path("runs/quickstart"),
     device: Device = None,
 ) -> None:
     """Train a small network on procedural street scenes, measure it and label unseen scenes.
@@ -73,7 +72,6 @@ def quickstart(
     Needs no data and about five minutes on two CPU cores. The run's YAML is left in the output
     folder: change it and go on with [bold]eseg train[/bold].
     """
-    with clear_errors():
-        from eseg.quickstart import run_quickstart
+    from eseg.quickstart import run_quickstart
 
-        run_quickstart(output, device, console)
+    run_quickstart(output, device, console)

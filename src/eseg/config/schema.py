@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
+from eseg.choices import Precision
 from eseg.data.loaders import LoaderConfig
 from eseg.data.transforms import AugmentConfig, ResizeConfig
 from eseg.losses import LossConfig
@@ -17,8 +17,6 @@ from eseg.streets import StreetsConfig
 
 STREETS = "streets"
 """The data set that needs no files."""
-
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
+from eseg.choices import Outputs
 from eseg.errors import ExportFileError
 from eseg.runtime.resizing import ResizeConfig
 
@@ -16,7 +17,6 @@ SCHEMA = 1
 KEY = "eseg"
 """Name under which every format keeps the text."""
 
-Outputs = Literal["logits", "labels"]
 Precision = Literal["fp32", "fp16", "int8"]
 
 

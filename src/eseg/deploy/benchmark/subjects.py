@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 
 from eseg.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from eseg.choices import Format
 from eseg.deploy.benchmark.timed_network import Subject
-from eseg.deploy.export.export import SUFFIXES, Format, export_checkpoint
+from eseg.deploy.export.export import SUFFIXES, export_checkpoint
 from eseg.devices import choose_device, choose_precision
 from eseg.errors import BenchmarkError
 from eseg.inference.predictor import ENGINES, choose_engine

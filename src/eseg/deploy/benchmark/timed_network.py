@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from eseg.runtime.network_info import Outputs
+from eseg.choices import Outputs
 
 STAGES = ("preprocess", "network", "labels")
 """Steps from a uint8 image in memory to uint8 labels in memory; not every engine has all."""

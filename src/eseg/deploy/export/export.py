@@ -12,6 +12,7 @@ import torch
 
 from eseg import __version__
 from eseg.checkpoint import Checkpoint, load_checkpoint, weights_digest
+from eseg.choices import Format, Outputs
 from eseg.config import to_plain
 from eseg.deploy.export.aot_format import write_aot
 from eseg.deploy.export.onnx_format import narrow_onnx, onnx_model, save_onnx
@@ -19,10 +20,8 @@ from eseg.deploy.export.openvino_format import narrow_openvino, openvino_model, 
 from eseg.deploy.export.pixel_network import Layout, PixelNetwork
 from eseg.errors import ExportError
 from eseg.models.graph import MAX_SIDE
-from eseg.runtime.network_info import ExportInfo, Outputs, Precision
+from eseg.runtime.network_info import ExportInfo, Precision
 from eseg.runtime.writing import replacing
-
-Format = Literal["onnx", "openvino", "pt2"]
 
 SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "openvino": ".xml", "pt2": ".pt2"}
 """How the files of each format end; OpenVINO puts a `.bin` beside its `.xml`."""

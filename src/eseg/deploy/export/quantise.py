@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from eseg.checkpoint import Checkpoint
+from eseg.choices import Int8Format, Outputs
 from eseg.config import DataConfig, open_split
 from eseg.data.dataset import SegmentationDataset
 from eseg.data.folder import Folder
@@ -26,9 +27,6 @@ from eseg.deploy.export.int8_openvino import quantise_openvino
 from eseg.deploy.export.pixel_network import PixelNetwork
 from eseg.deploy.verify.accuracy import Track, file_scores
 from eseg.errors import DataError, ExportError
-from eseg.runtime.network_info import Outputs
-
-Int8Format = Literal["onnx", "openvino"]
 
 _QUANTISERS: dict[Int8Format, Callable[[Any, CalibrationImages], Any]] = {
     "onnx": quantise_onnx,
