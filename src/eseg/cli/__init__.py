@@ -42,10 +42,11 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> bool:
     if wanted:
         version()
         raise typer.Exit
+    return wanted
 
 
 @app.callback()

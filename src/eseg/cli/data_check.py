@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from functools import partial
 from typing import TYPE_CHECKING
 
 from eseg.cli.screen import RichReporter, complain, print_line, warn
@@ -49,8 +48,12 @@ def check_data(data: DataConfig, *, asked: bool) -> None:
         print_line(f"{count} images, not checked beforehand: --check, or eseg doctor, does that")
         return
     with RichReporter() as reporter:
-        track = partial(reporter.track, description="checking images and masks")
-        diagnosis = examine(described, track=track)  # pyright: ignore[reportArgumentType]
+        diagnosis = examine(
+            described,
+            track=lambda facts, total: reporter.track(
+                facts, total=int(total), description="checking images and masks"
+            ),
+        )
     for finding in diagnosis.findings:
         if finding.severity != "note":
             tell = complain if finding.severity == "error" else warn

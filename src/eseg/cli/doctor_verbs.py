@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -64,8 +63,13 @@ def doctor(
     from eseg.doctor.diagnosis_report import report
 
     with RichReporter(err=as_json) as reporter:
-        track = partial(reporter.track, description="reading images and masks")
-        diagnosis = _examine(data, root, track)  # pyright: ignore[reportArgumentType]
+        diagnosis = _examine(
+            data,
+            root,
+            lambda facts, total: reporter.track(
+                facts, total=int(total), description="reading images and masks"
+            ),
+        )
     document = diagnosis.to_dict()
     lines = []
     if not as_json:

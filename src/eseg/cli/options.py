@@ -24,7 +24,7 @@ Check = Callable[[Path, str], None]
 def checked(check: Check) -> Callable[..., Any]:
     """Return a Typer callback that applies a check to every path of a parameter."""
 
-    def callback(param: typer.CallbackParam, value: Any) -> Any:
+    def callback(_context: Any, param: Any, value: Any) -> Any:
         for given in value if isinstance(value, list | tuple) else (value,):
             try:
                 if given is not None:

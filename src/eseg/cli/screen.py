@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import typer
 from rich import box
@@ -66,11 +66,11 @@ def name_options(message: str, verb: Any) -> str:
 
 
 @contextmanager
-def clear_errors(context: typer.Context | None = None) -> Iterator[None]:
+def clear_errors(context: Any = None) -> Iterator[None]:
     """Print what the user can mend as one line and exit with 2; let everything else be a bug.
 
     Args:
-        context: The context of the group of verbs, to name the options of the verb that runs.
+        context: Typer's context of the group of verbs, to name the options of the one that runs.
     """
     try:
         yield
@@ -81,8 +81,7 @@ def clear_errors(context: typer.Context | None = None) -> Iterator[None]:
     except EsegError as error:
         message = str(error)
         if context is not None and context.invoked_subcommand is not None:
-            group: Any = context.command
-            message = name_options(message, group.commands[context.invoked_subcommand])
+            message = name_options(message, context.command.commands[context.invoked_subcommand])
         _fail(message, 2, second_hand=isinstance(error, LostProcessError))
     except KeyboardInterrupt:
         _end_interrupted("interrupted")
@@ -189,7 +188,7 @@ class RichReporter(Reporter):
         self._console = Console(stderr=True) if err else console
         self._progress: Progress | None = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> RichReporter:
         return self
 
     def __exit__(self, *_: object) -> None:
