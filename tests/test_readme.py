@@ -1,4 +1,4 @@
-"""What the README promises must at least parse: its blocks, commands, YAML and Python."""
+"""Blocks of the README: commands parse, YAML loads and Python runs."""
 
 import importlib.util
 import re

@@ -1,4 +1,4 @@
-"""Names that users choose among: data sets, formats, engines and kinds of arithmetic.
+"""Names that users choose among: formats, engines and kinds of arithmetic.
 
 Nothing else is imported here, so that the command line lists them without loading torch.
 """
@@ -6,9 +6,6 @@ Nothing else is imported here, so that the command line lists them without loadi
 from __future__ import annotations
 
 from typing import Literal
-
-BUILT_IN = ("streets", "cityscapes", "ade20k", "vistas", "vistas_v2", "camvid")
-"""Data sets that have a name instead of a YAML."""
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 """Arithmetic to compute in; `auto` is bf16 on GPUs that have it and fp32 elsewhere."""

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from eseg import choices
+from eseg.data.dataset_names import DATASET_NAMES
 from eseg.errors import ConfigError, OutputError
 
 Check = Callable[[Path, str], None]
@@ -68,14 +69,14 @@ def file_or_name(path: Path, _name: str = "") -> None:
 
 def data_set(path: Path, _name: str = "") -> None:
     """Refuse a data set that is neither a YAML nor built in."""
-    if str(path) not in choices.BUILT_IN:
+    if str(path) not in DATASET_NAMES:
         data_set_or_folder(path)
         existing_file(path)
 
 
 def data_set_or_folder(path: Path, _name: str = "") -> None:
     """Refuse a data set that is neither a YAML nor built in nor a folder."""
-    if str(path) not in choices.BUILT_IN and not path.exists():
+    if str(path) not in DATASET_NAMES and not path.exists():
         raise ConfigError(
             f"{path}: neither a file nor a data set known by name; those are {BUILT_IN_SETS}"
         )
@@ -115,7 +116,7 @@ def _refuse_nan(scales: list[float] | None) -> list[float] | None:
     return scales
 
 
-BUILT_IN_SETS = ", ".join(choices.BUILT_IN)
+BUILT_IN_SETS = ", ".join(DATASET_NAMES)
 
 RunYaml = Annotated[
     Path,

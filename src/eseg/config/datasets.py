@@ -6,7 +6,6 @@ import dataclasses
 import os
 from pathlib import Path
 
-from eseg.choices import BUILT_IN
 from eseg.config.parsing import parse
 from eseg.config.reading import read_yaml
 from eseg.config.schema import STREETS, DataConfig
@@ -18,6 +17,9 @@ from eseg.data.samples import PseudoLabelled
 from eseg.errors import ConfigError, DataError
 from eseg.runtime.class_table import ClassTable
 from eseg.streets import CLASSES, Streets
+
+BUILT_IN = (STREETS, *OFFICIAL)
+"""The data sets that have a name instead of a YAML."""
 
 
 def load_dataset(path: str | Path, root: Path | None = None) -> FolderConfig:
