@@ -126,7 +126,7 @@ def test_scales_that_are_no_numbers_are_refused(checkpoint, toy_dataset, words):
     result = call("evaluate", checkpoint, "--data", toy_dataset, "--device", "cpu", *words)
     assert result.exit_code == 2
     assert "'--scales'" in result.output
-    with pytest.raises(typer.BadParameter, match="nan is no factor"):  # older Typers let it pass
+    with pytest.raises(typer.BadParameter, match="nan is not a factor"):  # older Typers let it pass
         options._refuse_nan([float(word) for word in words if word != "--scales"])
 
 
@@ -193,7 +193,7 @@ def test_predict_takes_exported_files_and_their_engines(checkpoint, tmp_path):
     for words, part in [
         ((checkpoint, "--engine", "openvino"), "export it first: eseg export"),
         ((network, "--engine", "torch"), "does not run .onnx files"),
-        ((network, "--engine", "abacus"), "no engine 'abacus'"),
+        ((network, "--engine", "abacus"), "'--engine': 'abacus' is not one of"),
         ((network, "--flip"), "need the checkpoint"),
     ]:
         result = call("predict", *words, tmp_path / "in", *out)

@@ -52,8 +52,8 @@ def test_a_data_set_to_verify_on_is_opened_before_the_export(best, tmp_path, mon
 def test_what_cannot_be_meant_is_one_line(best, toy_dataset, tmp_path):
     int8 = ["--int8", "--calibrate", toy_dataset]
     for words, part in [
-        ([best, "--format", "tflite"], "onnx, openvino, pt2"),
-        ([best, "--outputs", "masks"], "logits, labels"),
+        ([best, "--format", "tflite"], "'onnx', 'openvino', 'pt2'"),
+        ([best, "--outputs", "masks"], "'logits', 'labels'"),
         ([best, "--size", "48"], "HEIGHTxWIDTH"),
         ([best, "--size", "48x72", "--dynamic"], "--dynamic"),
         ([best, "--int8"], "--calibrate"),
@@ -62,7 +62,7 @@ def test_what_cannot_be_meant_is_one_line(best, toy_dataset, tmp_path):
         ([best, "--max-drop", 0.3], "--max-drop does nothing without --int8 or --verify"),
         ([best, "--root", tmp_path], "--root does nothing without --calibrate or --verify"),
         ([best, *int8, "--half"], "--half"),
-        ([best, *int8, "--format", "pt2"], "none of onnx, openvino"),
+        ([best, *int8, "--format", "pt2"], "--format onnx or openvino"),
         ([best, *int8, "--root", tmp_path / "absent"], "absent"),
         ([best, "--device", "cuda"], "cuda"),
         ([best, "--output", tmp_path / "net.txt"], ".onnx"),

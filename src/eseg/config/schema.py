@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from eseg.choices import Precision
 from eseg.data.loaders import LoaderConfig
 from eseg.data.transforms import AugmentConfig
 from eseg.losses import LossConfig
 from eseg.models import ModelConfig
-from eseg.runtime.network_info import Precision
 from eseg.runtime.resizing import ResizeConfig
 from eseg.streets import StreetsConfig
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from eseg.choices import EngineName
 from eseg.errors import EngineError, ExportFileError
 from eseg.runtime.engine import Engine, EngineOptions
 
@@ -34,8 +35,6 @@ EXPORT_FORMATS: dict[str, ExportFormat] = {
     "pt2": ExportFormat(".pt2", ("aotinductor",)),
 }
 """Formats by name; what writes each is in `eseg.deploy.export`."""
-
-EngineName = Literal["torch", "compile", "onnxruntime", "openvino", "aotinductor"]
 
 ENGINES: dict[EngineName, str] = {
     "torch": "eseg.engines.torch_engine",

@@ -247,11 +247,12 @@ def test_a_benchmark_from_the_command_line(toy_run, tmp_path, monkeypatch, unche
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        (["nowhere.pt"], "nowhere.pt: neither a file nor a preset"),
+        (["nowhere.pt"], "nowhere.pt: no such file"),
+        (["eseg_tiny"], "eseg_tiny: neither a file nor a preset"),
         (["eseg_lite_s", "--size", "0x64"], "'0x64' is not HEIGHTxWIDTH"),
-        (["eseg_lite_s", "--engine", "warp"], "no engine 'warp'"),
+        (["eseg_lite_s", "--engine", "warp"], "'--engine': 'warp' is not one of 'torch'"),
         (["eseg_lite_s", "--device", "warp9"], "warp9"),
-        (["eseg_lite_s", "--precision", "int3"], "int3"),
+        (["eseg_lite_s", "--precision", "int3"], "'--precision': 'int3'"),
         (["eseg_lite_s", "--plot", "stages.txt"], "ends in .png or .svg"),
         (["eseg_lite_s", "--output", "/nowhere/b.json"], "cannot be written"),
     ],

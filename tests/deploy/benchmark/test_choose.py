@@ -208,9 +208,12 @@ def test_the_exit_code_tells_whether_one_holds_it(machine, fps, code, part):
     ("words", "part"),
     [
         (["--fps", "0"], "--fps 0"),
-        (["--fps", "30", "--family", "tiny"], "--family 'tiny'"),
+        (["--fps", "30", "--family", "tiny"], "'--family': 'tiny'"),
         (["--fps", "30", "--size", "640"], "'640' is not HEIGHTxWIDTH"),
-        (["--fps", "30", "--size", "64x128", "--engine", "warp"], "no engine 'warp'"),
+        (
+            ["--fps", "30", "--size", "64x128", "--engine", "warp"],
+            "'--engine': 'warp' is not one of",
+        ),
     ],
 )
 def test_what_a_person_can_mend_is_one_line(words, part):

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from eseg import __version__
+from eseg.choices import Outputs
 from eseg.deploy.export.pixel_network import Layout, PixelNetwork, trace
 from eseg.deploy.export.quiet import extra_missing, quiet
 from eseg.models import ESeg
-from eseg.runtime.network_info import KEY, NetworkInfo, Outputs
+from eseg.runtime.network_info import KEY, NetworkInfo
 
 if TYPE_CHECKING:
     import onnx_ir
