@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 from rich.console import Console
 
 from eseg.checkpoint import load_checkpoint
-from eseg.cli.training_progress import TrainingReporter
+from eseg.cli.screen import RichReporter
 from eseg.config import open_split, parse_config
 from eseg.runtime.predictor import Predictor
 from eseg.training.trainer import train
@@ -151,7 +151,7 @@ def toy_run(toy_config, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "toy"
     with (folder.parent / "printed.txt").open("w+") as file:
         result = train(
-            config, folder, device="cpu", reporter=TrainingReporter(Console(file=file, width=100))
+            config, folder, device="cpu", reporter=RichReporter(Console(file=file, width=100))
         )
         file.seek(0)
         printed = file.read()

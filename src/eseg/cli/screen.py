@@ -182,11 +182,12 @@ class RichReporter(Reporter):
     It is a context manager: a status or bar that is still shown goes away at the end.
 
     Args:
+        target: Console to print on; standard output if None.
         err: If True, print on standard error, because standard output is for JSON.
     """
 
-    def __init__(self, *, err: bool = False) -> None:
-        self._console = Console(stderr=True) if err else console
+    def __init__(self, target: Console | None = None, *, err: bool = False) -> None:
+        self._console = target or (Console(stderr=True) if err else console)
         self._progress: Progress | None = None
 
     def __enter__(self) -> RichReporter:
