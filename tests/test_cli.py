@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import typer
 import yaml
-from eseg.engines.labelling import averaged_probs
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -14,6 +13,7 @@ from eseg.checkpoint import load_checkpoint, save_checkpoint
 from eseg.cli import app, options, spell_out_scales
 from eseg.config import to_plain
 from eseg.deploy.export.export import export
+from eseg.engines.torch_engine import open_network
 
 runner = CliRunner()
 
@@ -104,11 +104,11 @@ def test_evaluate_prints_the_scores_that_training_kept(checkpoint, toy_dataset, 
 def test_scales_take_several_numbers(checkpoint, toy_dataset, monkeypatch):
     seen = []
 
-    def spy(model, image, scales, flip, resize):
-        seen.append((tuple(scales), flip))
-        return averaged_probs(model, image, scales, flip, resize)
+    def spy(source, name, options, **choices):
+        seen.append((options.scales, options.flip))
+        return open_network(source, name, options, **choices)
 
-    monkeypatch.setattr("eseg.engines.labelling.averaged_probs", spy)
+    monkeypatch.setattr("eseg.inference.evaluate.open_network", spy)
     words = ["evaluate", checkpoint, "--data", toy_dataset, "--device", "cpu"]
     for scales in (
         ["--scales", "0.5", "1.0", "2."],

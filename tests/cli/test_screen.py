@@ -117,7 +117,7 @@ def test_strong_rows_are_bold(terminal):
         ("export", "more than `max_drop` 0.3", "more than --max-drop 0.3"),
         ("export", "`format` pt2 in `int8`", "--format pt2 in --int8"),
         ("export", "run `eseg export` with `outputs`", "run `eseg export` with --outputs"),
-        ("evaluate", "`checkpoint` and `root`", "CHECKPOINT and --root"),
+        ("evaluate", "`checkpoint` and `root`", "CHECKPOINT_OR_EXPORT and --root"),
         ("verify", "`checkpoint` or `agreement`", "--against or --tolerance"),
         ("benchmark", "`images` or `sources`", "--image or SUBJECT"),
         ("benchmark", "`as_json`", "--json"),

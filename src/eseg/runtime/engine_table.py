@@ -122,7 +122,7 @@ def choose_engine(source: Any, engine: str | None = None) -> EngineName:
     if form is None:
         wanted = next(name for name, other in EXPORT_FORMATS.items() if engine in other.engines)
         raise EngineError(
-            f"{engine} does not run checkpoints; export it first, in the format {wanted}"
+            f"{engine} does not run checkpoints; export it first: eseg export, format {wanted}"
         )
     raise EngineError(
         f"{source}: {engine} does not run {EXPORT_FORMATS[form].suffix} files; take "
