@@ -16,12 +16,12 @@ from eseg.config.loading import (
     save_config,
     to_plain,
 )
+from eseg.config.optimizers import OPTIMIZERS, SCHEDULES, OptimConfig
 from eseg.config.reading import dump_yaml
 from eseg.config.schema import (
     STREETS,
     DataConfig,
     InitConfig,
-    OptimConfig,
     Precision,
     PseudoConfig,
     RunConfig,
@@ -30,6 +30,8 @@ from eseg.config.schema import (
 
 __all__ = [
     "BUILT_IN",
+    "OPTIMIZERS",
+    "SCHEDULES",
     "STREETS",
     "DataConfig",
     "InitConfig",
