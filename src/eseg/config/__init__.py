@@ -17,12 +17,12 @@ from eseg.config.loading import (
     to_plain,
 )
 from eseg.config.named_sets import NAMED_SETS, NamedSet, ServerFiles
+from eseg.config.optimizers import OPTIMIZERS, SCHEDULES, OptimConfig
 from eseg.config.reading import dump_yaml
 from eseg.config.schema import (
     STREETS,
     DataConfig,
     InitConfig,
-    OptimConfig,
     PseudoConfig,
     RunConfig,
     TrainConfig,
@@ -30,6 +30,8 @@ from eseg.config.schema import (
 
 __all__ = [
     "NAMED_SETS",
+    "OPTIMIZERS",
+    "SCHEDULES",
     "STREETS",
     "DataConfig",
     "InitConfig",
