@@ -18,7 +18,6 @@ from eseg.config.loading import (
 )
 from eseg.config.named_sets import NAMED_SETS, NamedSet, ServerFiles
 from eseg.config.optimizers import OPTIMIZERS, SCHEDULES, OptimConfig
-from eseg.config.reading import dump_yaml
 from eseg.config.schema import (
     STREETS,
     DataConfig,
@@ -27,6 +26,7 @@ from eseg.config.schema import (
     RunConfig,
     TrainConfig,
 )
+from eseg.config.yaml_text import dump_yaml
 
 __all__ = [
     "NAMED_SETS",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch.optim import SGD, AdamW, Optimizer
 
-from eseg.losses.options import require_taken
+from eseg.losses.option_checks import require_taken
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"sgd": SGD, "adamw": AdamW}
 """The optimisers by name. Each is called with parameter groups and the fields of `OptimConfig`

@@ -15,7 +15,7 @@ from eseg.losses.cross_entropy import cross_entropy, focal
 from eseg.losses.dice import dice
 from eseg.losses.lovasz import lovasz
 from eseg.losses.ohem import ohem_cross_entropy
-from eseg.losses.options import options_for, require_taken
+from eseg.losses.option_checks import options_for, require_taken
 
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """From float logits (batch, classes, rows, columns) at the head's stride and integer class ids

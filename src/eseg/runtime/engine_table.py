@@ -9,7 +9,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from eseg.choices import EngineName
 from eseg.errors import EngineError, ExportFileError
 from eseg.runtime.engine import Engine, EngineOptions
 
@@ -36,7 +35,7 @@ EXPORT_FORMATS: dict[str, ExportFormat] = {
 }
 """Formats by name; what writes each is in `eseg.deploy.export`."""
 
-ENGINES: dict[EngineName, str] = {
+ENGINES: dict[str, str] = {
     "torch": "eseg.engines.torch_engine",
     "compile": "eseg.engines.torch_engine",
     "onnxruntime": "eseg.runtime.onnxruntime",
@@ -101,7 +100,7 @@ def open_engine(source: Any, *, engine: str | None = None, **options: Any) -> En
     return opener(source, name, chosen)
 
 
-def choose_engine(source: Any, engine: str | None = None) -> EngineName:
+def choose_engine(source: Any, engine: str | None = None) -> str:
     """Return the requested engine, or the default for a file.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Any
 from torch.optim import Optimizer
 
 from eseg.config import OPTIMIZERS, SCHEDULES, OptimConfig
-from eseg.losses.options import options_for
+from eseg.losses.option_checks import options_for
 from eseg.models import ESeg
 
 
