@@ -6,8 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from eseg.inference.predictor import Predictor
     from eseg.models import ESeg, ModelConfig, create_model, list_models
+    from eseg.runtime.predictor import Predictor
 
 __version__ = "0.1.0"
 __all__ = ["ESeg", "ModelConfig", "Predictor", "__version__", "create_model", "list_models"]
@@ -15,7 +15,7 @@ __all__ = ["ESeg", "ModelConfig", "Predictor", "__version__", "create_model", "l
 _HOMES = {
     "ESeg": "eseg.models",
     "ModelConfig": "eseg.models",
-    "Predictor": "eseg.inference.predictor",
+    "Predictor": "eseg.runtime.predictor",
     "create_model": "eseg.models",
     "list_models": "eseg.models",
 }

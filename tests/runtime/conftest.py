@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from eseg.runtime.network_info import KEY, NetworkInfo
-from eseg.runtime.sessions import openvino_core
+from eseg.runtime.openvino import openvino_core
 
 STRIDE = 8
 
