@@ -27,14 +27,13 @@ if TYPE_CHECKING:
     from eseg.checkpoint import Checkpoint
     from eseg.deploy.benchmark.benchmark import Benchmark
     from eseg.deploy.benchmark.timed_network import Subject
-    from eseg.deploy.export.export import Format
     from eseg.runtime.network_info import Outputs
 
 OUTPUT = Path("benchmarks/results/inference_speed.json")
 
 PLAIN, TORCH = "ONNX Runtime, labels inside", "torch"
 
-EXPORTS: dict[str, tuple[str, Format, Outputs]] = {
+EXPORTS: dict[str, tuple[str, str, Outputs]] = {
     PLAIN: ("onnxruntime", "onnx", "labels"),
     "ONNX Runtime": ("onnxruntime", "onnx", "logits"),
     "OpenVINO, labels inside": ("openvino", "openvino", "labels"),
@@ -72,17 +71,17 @@ class NoiseLabels:
 def make_subjects(checkpoint: Path, folder: Path, options: argparse.Namespace) -> list[Subject]:
     """Export the checkpoint for every engine, for the one size."""
     from eseg.deploy.benchmark.timed_network import Subject
-    from eseg.deploy.export.export import SUFFIXES, export
-    from eseg.inference.predictor import choose_engine
+    from eseg.deploy.export.export import export
+    from eseg.runtime.engine_table import EXPORT_FORMATS, choose_engine
 
     subjects = []
     for name, (engine, form, outputs) in EXPORTS.items():
-        path = folder / f"{engine}_{outputs}{SUFFIXES[form]}"
+        path = folder / f"{engine}_{outputs}{EXPORT_FORMATS[form].suffix}"
         export(checkpoint, path, format=form, size=tuple(options.size), outputs=outputs)
         subjects.append(Subject(name, path, engine, threads=options.threads))
     subjects.append(Subject(TORCH, checkpoint, TORCH, threads=options.threads))
     for path in options.int8:
-        engine = choose_engine(path, None)
+        engine = choose_engine(path)
         subjects.append(Subject(f"{path.name} {engine}", path, engine, threads=options.threads))
     return subjects
 
@@ -115,9 +114,9 @@ def summarise(result: Benchmark, noise: dict[str, list[float]]) -> dict[str, dic
             "agreement": round(float(np.mean(equal)), 6),
             "agreement_of_worst_image": round(min(equal), 6),
         }
-        if labels := measured.seconds("labels"):
+        if measured.loaded.info.outputs == "logits":
             whole = Times.of(measured.seconds()).median
-            own = Times.of(labels).median
+            own = Times.of(measured.seconds("labels")).median
             worst = Times.of(noise["torch" if measured.subject.engine == TORCH else "numpy"]).median
             row["labels_share"] = round(own / whole, 4)
             row["labels_share_on_noise"] = round(worst / (whole - own + worst), 4)
@@ -150,6 +149,8 @@ def main() -> None:
     from rich.console import Console
 
     from eseg.checkpoint import load_checkpoint
+    from eseg.cli.screen import print_table
+    from eseg.data.cores import physical_cores
     from eseg.deploy.benchmark.benchmark import benchmark
     from eseg.deploy.benchmark.benchmark_report import (
         benchmark_dict,
@@ -158,8 +159,7 @@ def main() -> None:
         benchmark_warnings,
         save_benchmark_plot,
     )
-    from eseg.deploy.benchmark.environment import physical_cores
-    from eseg.inference.image_files import IMAGE_SUFFIXES
+    from eseg.runtime.images import IMAGE_SUFFIXES
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("checkpoint", type=Path)
@@ -189,7 +189,7 @@ def main() -> None:
     noise = measure_noise(load_checkpoint(options.checkpoint), options)
     rows = summarise(result, noise)
     for table in benchmark_tables(result):
-        Console().print(table)
+        print_table(Console(), table)
     for line in [*benchmark_notes(result), *benchmark_warnings(result)]:
         Console().print(line, highlight=False, soft_wrap=True)
     print_summary(rows)

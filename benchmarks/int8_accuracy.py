@@ -18,9 +18,9 @@ from typing import Any
 
 from eseg.checkpoint import load_checkpoint
 from eseg.deploy.benchmark.environment import describe_environment
-from eseg.deploy.export.export import SUFFIXES
 from eseg.deploy.export.quantise import export_int8
 from eseg.deploy.verify.verify import verify
+from eseg.runtime.engine_table import EXPORT_FORMATS
 
 OUTPUT = Path("benchmarks/results/int8_accuracy.json")
 PACKAGES = ("eseg", "numpy", "onnx", "onnxruntime", "openvino", "nncf", "torch")
@@ -42,7 +42,7 @@ def main() -> None:
     with ExitStack() as stack:
         folder = options.folder or Path(stack.enter_context(TemporaryDirectory()))
         for form in ("openvino", "onnx"):
-            path = folder / f"{options.checkpoint.stem}_int8{SUFFIXES[form]}"
+            path = folder / f"{options.checkpoint.stem}_int8{EXPORT_FORMATS[form].suffix}"
             exported = export_int8(checkpoint, path, format=form, data=data)
             compared = verify(path, checkpoint, data)
             rows[form] = {

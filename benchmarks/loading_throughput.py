@@ -2,10 +2,10 @@
 
     python benchmarks/loading_throughput.py
 
-Makes the pictures first: smooth content with edges and so much noise that each PNG has about
-2.5 MB, as those of Cityscapes have, and masks of 8-bit ids. All files were just written, so they
-come from memory and not from the disk. With the figures of `training_throughput.py` at hand, the
-rows of the same crop size say how many times faster than the training of ESeg-Lite-S the loader is.
+It first makes the pictures, smooth content with edges and enough noise for PNGs of about 2.5 MB,
+like those of Cityscapes, and masks of 8-bit ids. All files were just written, so they are read from
+memory and not from the disk. If there are figures of `training_throughput.py` with the same crop
+size, the loader is compared with the training of ESeg-Lite-S.
 """
 
 from __future__ import annotations
@@ -24,8 +24,6 @@ import numpy as np
 import torch
 import yaml
 from PIL import Image
-from rich.console import Console
-from rich.table import Table
 
 from eseg.config import load_dataset
 from eseg.data.folder import Folder
@@ -33,6 +31,7 @@ from eseg.data.loaders import LoaderConfig, make_train_loader
 from eseg.data.reading import read_image
 from eseg.data.transforms import AugmentConfig, augment
 from eseg.deploy.benchmark.environment import describe_environment
+from eseg.reports.table import Table
 
 OUTPUT = Path("benchmarks/results/loading_throughput.json")
 TRAINING = Path("benchmarks/results/training_throughput.json")
@@ -42,17 +41,17 @@ CLASSES = 19
 CROPS = ((256, 512), (512, 1024))
 BATCH_SIZE = 8
 TARGET = 1.5
-"""The loader should be so many times faster than training, or training waits for it."""
+"""Wanted ratio of the loader's speed to that of training, which otherwise waits for it."""
 
 
 def smooth_field(rng: np.random.Generator, cells: int) -> np.ndarray:
-    """Random hills in about [-1, 1], `cells` of them from top to bottom; float32 of `SIZE`."""
+    """Draw random hills in about [-1, 1], `cells` of them from top to bottom; float32 of `SIZE`."""
     coarse = rng.uniform(-1, 1, (cells, 2 * cells)).astype(np.float32)
     return np.asarray(Image.fromarray(coarse).resize((SIZE[1], SIZE[0]), Image.Resampling.BICUBIC))
 
 
 def draw_mask(rng: np.random.Generator) -> np.ndarray:
-    """Regions of class ids with winding borders, uint8."""
+    """Draw regions of class ids with winding borders, uint8."""
     best, mask = np.full(SIZE, -np.inf, np.float32), np.zeros(SIZE, np.uint8)
     for label in range(CLASSES):
         height = smooth_field(rng, 6) + 0.4 * smooth_field(rng, 24)
@@ -62,7 +61,7 @@ def draw_mask(rng: np.random.Generator) -> np.ndarray:
 
 
 def draw_photo(rng: np.random.Generator, mask: np.ndarray) -> np.ndarray:
-    """A colour per region, shaded at several scales; float32 in about [0, 255]."""
+    """Draw a colour per region, shaded at several scales; float32 in about [0, 255]."""
     colours = rng.uniform(40, 200, (CLASSES, 3)).astype(np.float32)
     shade = np.sum([30 / 2**i * smooth_field(rng, 4 * 3**i) for i in range(4)], axis=0)
     return colours[mask] + shade[..., None]
@@ -77,7 +76,7 @@ def encode_photo(photo: np.ndarray, rng: np.random.Generator, noise: float) -> t
         noise: Standard deviation to begin with, in grey levels.
 
     Returns:
-        The file and the standard deviation that it took.
+        The file and the final standard deviation.
     """
     grain = rng.standard_normal(photo.shape, np.float32)
     low, high = 0.0, 16.0
@@ -114,7 +113,7 @@ def make_dataset(root: Path, count: int) -> Folder:
 
 
 def seconds_of_parts(folder: Folder, crop: tuple[int, int]) -> dict[str, float]:
-    """Median seconds per image in this process: reading the picture, the mask, and augmenting."""
+    """Measure median seconds per image in this process: picture, mask, augmentation."""
     config = AugmentConfig(crop)
     image, sample, augmented = [], [], []
     folder[0]  # The first call of anything is slow.
@@ -138,7 +137,7 @@ def seconds_of_parts(folder: Folder, crop: tuple[int, int]) -> dict[str, float]:
 
 
 def images_per_second(folder: Folder, crop: tuple[int, int], workers: int, batches: int) -> float:
-    """Throughput of the loader while nothing else runs."""
+    """Measure the throughput of the loader while nothing else runs."""
     loader = make_train_loader(
         folder,
         AugmentConfig(crop),
@@ -147,7 +146,7 @@ def images_per_second(folder: Folder, crop: tuple[int, int], workers: int, batch
         config=LoaderConfig(workers=workers),
     )
     iterator = iter(loader)
-    # The first batch of each worker has the time in it that the worker takes to start.
+    # The first batch of each worker includes the worker's start.
     for _ in itertools.islice(iterator, 2 * workers):
         pass
     started = time.perf_counter()
@@ -157,7 +156,7 @@ def images_per_second(folder: Folder, crop: tuple[int, int], workers: int, batch
 
 
 def training_speed(crop: tuple[int, int]) -> float | None:
-    """Images per second of training ESeg-Lite-S with such crops, if that was measured."""
+    """Read the images per second of training ESeg-Lite-S with such crops, if measured."""
     if not TRAINING.exists():
         return None
     measured = json.loads(TRAINING.read_text())
@@ -167,14 +166,14 @@ def training_speed(crop: tuple[int, int]) -> float | None:
 
 
 def measure(folder: Folder, workers: list[int], batches: int) -> list[dict[str, Any]]:
-    """One row per crop size and number of workers."""
+    """Measure one row per crop size and number of workers."""
     rows = []
     for crop in CROPS:
         training = training_speed(crop)
         parts = seconds_of_parts(folder, crop)
         for count in workers:
             speed = images_per_second(folder, crop, count, batches)
-            # What a worker spends on an image beyond the parts: stacking, and the way to here.
+            # The rest of a worker's time per image: stacking, and transport to this process.
             others = count / speed - sum(parts.values())
             milliseconds = {**parts, "collate_and_transport": others}
             rows.append(
@@ -191,25 +190,22 @@ def measure(folder: Folder, workers: list[int], batches: int) -> list[dict[str, 
     return rows
 
 
-def print_table(rows: list[dict[str, Any]]) -> None:
-    """Show the rows; times are those of one worker for one image."""
-    table = Table(
-        title=f"Train loader alone, PNG of {SIZE[0]}x{SIZE[1]}",
-        caption=f"Parts: ms per image and worker. Wanted: {TARGET} x the training of ESeg-Lite-S.",
-    )
-    titles = ("crop", "workers", "images/s", "image", "mask", "augment", "rest")
-    for title in (*titles, "x training"):
-        table.add_column(title, justify="right")
+def table_of(rows: list[dict[str, Any]]) -> Table:
+    """Show the rows; times are milliseconds of one worker for one image."""
+    cells = []
     for row in rows:
         ratio = row["times_training"]
-        table.add_row(
-            "x".join(map(str, row["crop"])),
-            str(row["workers"]),
-            f"{row['images_per_second']:.1f}",
-            *(f"{value:.1f}" for value in row["milliseconds_per_image"].values()),
-            "-" if ratio is None else f"{ratio:.1f}{'' if ratio >= TARGET else ' (!)'}",
+        cells.append(
+            (
+                "x".join(map(str, row["crop"])),
+                str(row["workers"]),
+                f"{row['images_per_second']:.1f}",
+                *(f"{value:.1f}" for value in row["milliseconds_per_image"].values()),
+                "-" if ratio is None else f"{ratio:.1f}{'' if ratio >= TARGET else ' (!)'}",
+            )
         )
-    Console().print(table)
+    titles = ("crop", "workers", "images/s", "image", "mask", "augment", "rest")
+    return Table((*titles, f"x training (wanted: {TARGET})"), cells)
 
 
 def main() -> None:
@@ -226,7 +222,8 @@ def main() -> None:
         folder = make_dataset(Path(root), options.images)
         sizes = [path.stat().st_size for path in folder.image_paths]
         rows = measure(folder, options.workers, options.batches)
-    print_table(rows)
+    print(f"Train loader alone, PNG of {SIZE[0]}x{SIZE[1]}")
+    print(table_of(rows).to_markdown())
     report = {
         "rows": rows,
         "pictures": {"size": SIZE, "count": len(sizes), "mean_bytes": round(np.mean(sizes))},

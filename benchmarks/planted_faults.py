@@ -1,10 +1,10 @@
-"""Whether `eseg doctor` names every fault planted in a folder, and none where there is none.
+"""Test of `eseg doctor` with faults planted in a folder: it names all of them and no others.
 
     python benchmarks/planted_faults.py [--camvid ROOT]
 
-A folder of street scenes gets twelve faults of twelve kinds, each in files of its own. Every one
-has to be named with its file, or its class, and nothing else may be found: neither there nor in
-the same folder without faults nor, with `--camvid`, in CamVid.
+A folder of street scenes gets twelve faults of twelve kinds, each in files of its own. Each must be
+named with its file or its class, and nothing else may be found: neither there, nor in the same
+folder without faults, nor, with `--camvid`, in CamVid.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ PACKAGES = ("eseg", "numpy", "pillow")
 
 
 class Fault(NamedTuple):
-    """A fault, how to plant it, and how the doctor should name it.
+    """A fault to plant, and the finding expected for it.
 
     Attributes:
-        name: What it is.
+        name: Its name in the result.
         kind: The finding's kind.
-        named: A file (below the root) or a class that the finding has to name.
-        plant: Puts it into the folder; None where the description has it.
+        named: A file (below the root) or a class that the finding must name.
+        plant: Function that plants it in the folder; None if the description contains it.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Fault(NamedTuple):
 
 
 def describe(root: Path, *, faulty: bool) -> FolderConfig:
-    """The folder's description; with faults it has a class that no mask shows, and a rare one."""
+    """Describe the folder; with faults there are a class that no mask shows and a rare one."""
     names = [*CLASSES.names, *((RARE_CLASS, EMPTY_CLASS) if faulty else ())]
     colours = [*CLASSES.colours, (90, 40, 10), (10, 200, 220)]
     return FolderConfig(
@@ -68,7 +68,7 @@ def describe(root: Path, *, faulty: bool) -> FolderConfig:
 
 
 def write_scenes(root: Path) -> None:
-    """Street scenes without a fault."""
+    """Write street scenes without faults."""
     for split, length in (("train", TRAIN), ("val", VAL)):
         scenes = Streets(split, StreetsConfig(SIZE, TRAIN, VAL))
         for folder in ("images", "masks"):
@@ -79,40 +79,40 @@ def write_scenes(root: Path) -> None:
 
 
 def image(root: Path, split: str, index: int) -> Path:
-    """An image's file."""
+    """Return the file of an image."""
     return root / split / "images" / f"{index:03d}.png"
 
 
 def mask(root: Path, split: str, index: int) -> Path:
-    """A mask's file."""
+    """Return the file of a mask."""
     return root / split / "masks" / f"{index:03d}.png"
 
 
 def ids(path: Path) -> np.ndarray:
-    """The ids in a mask, to be changed."""
+    """Read the ids in a mask as a writable array."""
     return np.array(Image.open(path))
 
 
 def shrink_mask(root: Path) -> None:
-    """A mask at half the size of its image."""
+    """Shrink a mask to half the size of its image."""
     Image.fromarray(ids(mask(root, "train", 5))[::2, ::2]).save(mask(root, "train", 5))
 
 
 def unknown_id(root: Path) -> None:
-    """Some pixels of an id that no class has."""
+    """Give some pixels an id that no class has."""
     values = ids(mask(root, "train", 8))
     values[40:44, 60:70] = 77
     Image.fromarray(values).save(mask(root, "train", 8))
 
 
 def rgb_mask(root: Path) -> None:
-    """A mask painted in the classes' colours."""
+    """Paint a mask in the classes' colours."""
     palette = np.array(CLASSES.colours, np.uint8)
     Image.fromarray(palette[ids(mask(root, "train", 11))]).save(mask(root, "train", 11))
 
 
 def shuffled_palette(root: Path) -> None:
-    """A palette mask as picture editors save it: right colours, indices in another order."""
+    """Save a palette mask as picture editors do: right colours, indices in another order."""
     values = ids(mask(root, "train", 14))
     present = np.unique(values)[::-1]
     indices = np.zeros(256, np.uint8)
@@ -123,12 +123,12 @@ def shuffled_palette(root: Path) -> None:
 
 
 def jpeg_mask(root: Path) -> None:
-    """A mask that went through lossy compression, whatever its name says."""
+    """Compress a mask as JPEG under its name in .png."""
     Image.fromarray(ids(mask(root, "train", 17))).save(mask(root, "train", 17), format="JPEG")
 
 
 def rare_class(root: Path) -> None:
-    """One mask with a class that no other has."""
+    """Give one mask per split a class that no other has."""
     for split in ("train", "val"):
         values = ids(mask(root, split, 19))
         values[20:50, 30:80] = RARE_ID
@@ -136,25 +136,25 @@ def rare_class(root: Path) -> None:
 
 
 def copy_into_val(root: Path) -> None:
-    """A picture of train in val, in another file format's options, with its mask."""
+    """Copy a picture of train, with its mask, into val as a different file with equal pixels."""
     with Image.open(image(root, "train", 23)) as picture:
         picture.save(image(root, "val", 7), compress_level=1, dpi=(72, 72))
     mask(root, "val", 7).write_bytes(mask(root, "train", 23).read_bytes())
 
 
 def truncate(root: Path) -> None:
-    """An image of which the end is missing."""
+    """Cut off the end of an image file."""
     path = image(root, "train", 26)
     path.write_bytes(path.read_bytes()[:-4000])
 
 
 def ignore_all(root: Path) -> None:
-    """A mask without a single label."""
+    """Remove all labels from a mask."""
     Image.fromarray(np.full(SIZE, 255, np.uint8)).save(mask(root, "train", 29))
 
 
 def turn_by_exif(root: Path) -> None:
-    """An image that EXIF turns upside down; its mask was drawn over the stored pixels."""
+    """Turn an image upside down by EXIF, but not its mask."""
     with Image.open(image(root, "train", 32)) as picture:
         exif = picture.getexif()
         exif[0x0112] = 3
@@ -185,19 +185,19 @@ FAULTS = (
 
 
 def names_it(fault: Fault, finding: Finding, root: Path) -> bool:
-    """Whether a finding is about a fault."""
+    """Return whether a finding is about a fault."""
     files = {path.relative_to(root).as_posix() for path in finding.files}
     return finding.kind == fault.kind and (fault.named in files or fault.named in finding.message)
 
 
 def expected_files(finding: Finding, root: Path) -> bool:
-    """Whether all files of a finding are faulty, or partners of faulty ones."""
+    """Return whether all files of a finding are faulty or partners of faulty ones."""
     faulty = {fault.named for fault in FAULTS} | {"train/images/023.png"}
     return {path.relative_to(root).as_posix() for path in finding.files} <= faulty
 
 
 def summary(diagnosis: Diagnosis) -> dict[str, Any]:
-    """What was found in a folder without faults, and how fast."""
+    """Summarise findings and speed of a diagnosis."""
     return {
         "pairs": diagnosis.readings.pairs,
         "findings": [finding.to_dict() for finding in diagnosis.findings],
@@ -234,7 +234,7 @@ def planted(root: Path) -> dict[str, Any]:
 
 
 def camvid(description: Path, root: Path, repeats: int) -> dict[str, Any]:
-    """Examine CamVid some times; the speed is the median."""
+    """Examine CamVid several times; the speed is the median."""
     config = dataclasses.replace(load_dataset(description, root))
     runs = [examine(config) for _ in range(repeats)]
     speeds = [run.readings.pairs_per_minute for run in runs]

@@ -27,9 +27,9 @@ from rich.table import Table
 from eseg.config import RunConfig, parse_config
 from eseg.data.samples import TrainBatch
 from eseg.deploy.benchmark.environment import describe_environment
+from eseg.devices import peak_memory_mib
 from eseg.models import create_model
 from eseg.training.distributed import join_processes, share_network
-from eseg.training.progress import peak_memory_mib
 from eseg.training.state import TrainingState
 from eseg.training.step import Stepper, images_per_part
 

@@ -1,11 +1,11 @@
-"""Fill the tables of docs/reproduce.md: per row of the paper its command and what it would cost.
+"""Tables of docs/reproduce.md: per row of the paper its command and its estimated cost.
 
     python benchmarks/recipes.py --count   # after a change of configs or networks
     python benchmarks/recipes.py
 
-Everything between `<!-- begin NAME -->` and `<!-- end NAME -->` is replaced. The cost is estimated,
-not measured: the multiply-accumulates of a run, which `--count` leaves in benchmarks/results/
-recipes.json, at the rate of training_throughput.json beside it, which two CPU cores gave.
+The text between `<!-- begin NAME -->` and `<!-- end NAME -->` is replaced. The cost is estimated,
+not measured: the multiply-accumulates of a run, which `--count` writes to benchmarks/results/
+recipes.json, divided by the rate of two CPU cores in training_throughput.json beside it.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ STREETS_CLASSES = 11
 """Classes of the networks whose throughput was measured."""
 
 VISTAS_CLASSES = 65
-"""What version 1.2 evaluates; the config json that says so comes with the data."""
+"""Classes that version 1.2 evaluates; the config json with their names comes with the data."""
 
 UNLABELLED = 19_998
-"""Images in Cityscapes' train_extra, the ones with coarse labels."""
+"""Images in Cityscapes' train_extra, which have coarse labels."""
 
 SECONDS_PER_DAY = 24 * 60 * 60
 
@@ -49,9 +49,9 @@ class Row:
     """One row of a table of the paper.
 
     Attributes:
-        name: What the paper calls it.
-        paper: The figure that it prints.
-        config: The YAML below configs/ that is trained for it; for self-training the student's.
+        name: Its name in the paper.
+        paper: Its figure in the paper.
+        config: The YAML below configs/ of its run; for self-training the student's.
         teacher: The YAML of the teacher's run, for self-training.
     """
 
@@ -62,7 +62,7 @@ class Row:
 
     @property
     def command(self) -> str:
-        """What trains it, from the repository's folder."""
+        """The command that trains it, from the repository's folder."""
         data = self.config.partition("/")[0]
         if self.teacher is None:
             return f"eseg train configs/{self.config} data.root={data.upper()}"
@@ -79,7 +79,7 @@ ABLATIONS = "cityscapes/ablations"
 
 
 def _data_scaling() -> Iterator[Row]:
-    """Table 7 by size; the Vistas runs are no rows of it, but what two of them start from."""
+    """Yield the rows of Table 7 by size, and the Vistas runs that two of them start from."""
     figures = {
         "s": ("80.1", "81.1", "81.4", "81.7"),
         "m": ("81.6", "82.5", "82.6", "83.7"),
@@ -154,7 +154,7 @@ TABLES: dict[str, tuple[Row, ...]] = {
 
 @functools.cache
 def load_recipe(config: str) -> RunConfig:
-    """A run of configs/, though the data set is not at hand."""
+    """Load a run of configs/ without its data set."""
     path = ROOT / "configs" / config
     if not config.startswith("vistas/"):
         return load_config(path)
@@ -164,14 +164,14 @@ def load_recipe(config: str) -> RunConfig:
 
 
 def count(config: str) -> dict[str, int]:
-    """Parameters of a row's network, and multiply-accumulates for a crop and for a whole image."""
+    """Count a network's parameters, and its multiply-accumulates for a crop and a whole image."""
     run = load_recipe(config)
     crop, whole = profile(run.model, run.augment.crop), profile(run.model, PAPER_SIZE)
     return {"parameters": crop.parameters, "crop_macs": crop.macs, "image_macs": whole.macs}
 
 
 def count_all() -> dict[str, Any]:
-    """`count` of every row, and the multiply-accumulates behind the measured throughput."""
+    """Count every row, and the multiply-accumulates behind the measured throughput."""
     throughput = read(THROUGHPUT)
     height, width = throughput["settings"]["crop"]
     configs = dict.fromkeys(row.config for rows in TABLES.values() for row in rows)
@@ -187,20 +187,20 @@ def count_all() -> dict[str, Any]:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A file of results."""
+    """Read a file of results."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def days(row: Row, counts: dict[str, Any], throughput: dict[str, Any]) -> float:
-    """Estimated days of a row on the machine of the measurement; a teacher is a row of its own.
+    """Estimate a row's days on the machine of the measurement; a teacher is a row of its own.
 
-    Training is counted at the rate of the measured network that is most alike, and pseudo-labels as
-    so many forward passes. Evaluation is left out, and so is the time to start from other weights.
+    Training is counted at the rate of the most similar measured network, and pseudo-labels as
+    forward passes. Evaluation and the runs that give the initial weights are left out.
 
     Args:
         row: The row.
-        counts: What `count_all` gives.
-        throughput: What benchmarks/training_throughput.py measured.
+        counts: The result of `count_all`.
+        throughput: The result of benchmarks/training_throughput.py.
     """
     run = load_recipe(row.config)
     like = "eseg_lite_s" if run.model.backbone == LITE_BACKBONE else "eseg_s"
@@ -216,14 +216,14 @@ def days(row: Row, counts: dict[str, Any], throughput: dict[str, Any]) -> float:
 
 
 def crops(run: RunConfig) -> int:
-    """Crops that a run trains on."""
+    """Count the crops that a run trains on."""
     return run.train.steps * run.train.batch_size
 
 
 def table(
     rows: tuple[Row, ...], counts: dict[str, Any], throughput: dict[str, Any]
 ) -> Iterator[str]:
-    """The rows as lines of Markdown; the arguments are those of `days`."""
+    """Yield the rows as lines of Markdown; the arguments are those of `days`."""
     yield "| row | paper | command | crops | MACs per crop | days on 2 CPU cores, estimated |"
     yield "|---|---|---|---|---|---|"
     for row in rows:
@@ -238,12 +238,12 @@ def table(
 
 
 def two_digits(value: float) -> str:
-    """A number above 0 as precise as an estimate may look."""
+    """Round a number above 0 to the precision of an estimate."""
     return f"{round(value, 1 - math.floor(math.log10(value))):g}"
 
 
 def fill(text: str) -> str:
-    """The document with its tables as they should be."""
+    """Return the document with its tables filled in."""
     counts, throughput = read(COUNTS), read(THROUGHPUT)
     for name, rows in TABLES.items():
         begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
@@ -256,9 +256,9 @@ def fill(text: str) -> str:
 
 
 def main() -> None:
-    """Count if that is asked for, and rewrite the document in place."""
+    """Rewrite the document in place, after counting if that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--count", action="store_true", help="count anew, some minutes")
+    parser.add_argument("--count", action="store_true", help="count again, which takes minutes")
     if parser.parse_args().count:
         COUNTS.write_text(json.dumps(count_all(), indent=1) + "\n", encoding="utf-8")
     DOCUMENT.write_text(fill(DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")

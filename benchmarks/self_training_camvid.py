@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from camvid_eighth import LABELLED, UNLABELLED, lay_out
+from rich.console import Console
 
 from eseg.checkpoint import load_checkpoint
+from eseg.cli.training_progress import TrainingReporter
 from eseg.config import load_config
 from eseg.deploy.benchmark.environment import describe_environment
 from eseg.self_training.pseudo_label import PseudoLabelConfig
@@ -34,6 +36,7 @@ TEACHER = Path("configs/self_training/camvid_eighth.yaml")
 STUDENT = Path("configs/self_training/camvid_eighth_student.yaml")
 RESULT = Path("benchmarks/results/self_training_camvid.json")
 NETWORKS = ("teacher", "student", "control")
+REPORTER = TrainingReporter(Console())
 
 
 def train_control(plan: SelfTraining, teacher: Path, folder: Path, device: str | None) -> None:
@@ -42,7 +45,7 @@ def train_control(plan: SelfTraining, teacher: Path, folder: Path, device: str |
         return
     student = plan.student_of(teacher, dataset=plan.unlabelled)
     config = dataclasses.replace(student, data=dataclasses.replace(student.data, pseudo=None))
-    train(config, folder, device=device, resume=folder.exists())
+    train(config, folder, device=device, resume=folder.exists(), reporter=REPORTER)
 
 
 def summarise(seed_folder: Path) -> dict[str, Any]:
@@ -106,7 +109,7 @@ def main() -> None:
             student_from=options.student_from,
         )
         folder = options.folder / f"seed{seed}"
-        self_train(plan, folder / "self_training", device=options.device)
+        self_train(plan, folder / "self_training", device=options.device, reporter=REPORTER)
         teacher = given or folder / "self_training" / "round1" / "teacher" / "best.pt"
         train_control(plan, teacher, folder / "control", options.device)
 

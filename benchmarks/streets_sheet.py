@@ -9,76 +9,65 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
-from eseg.runtime.class_table import IGNORE_INDEX
+from eseg.reports.picture_sheet import Panel, Row, paint_sheet
+from eseg.runtime.pictures import DIM, INK, NO_LABEL, PAPER, colourise
 from eseg.streets import CLASSES, Streets, StreetsConfig
 
 SCENES = 24
 PAIRS_PER_ROW = 3
 TILE = (128, 256)
-GAP = 6
-LEGEND = 34
+"""(height, width) of an image and of its mask."""
+
+FIXED = (*CLASSES.colours, NO_LABEL, DIM, INK, PAPER)
+"""Colours of masks and legend, which are shown exactly; the photos share the rest of a palette."""
 
 
-FIXED = (*CLASSES.colours, (0, 0, 0), (255, 255, 255))
-"""Palette entries that masks and legend need; the photos share the others."""
-FREE = 256 - len(FIXED)
+def reduce_colours(photos: list[Image.Image]) -> list[Image.Image]:
+    """Dither the photos with a few colours that they share, which leave room for `FIXED`."""
+    strip = Image.fromarray(np.vstack([np.asarray(photo) for photo in photos]))
+    palette = strip.quantize(256 - len(FIXED), Image.Quantize.MEDIANCUT)
+    return [photo.quantize(palette=palette).convert("RGB") for photo in photos]
 
 
-def legend(width: int) -> Image.Image:
-    """One row with a coloured square and a name for each class."""
-    strip = Image.new("RGB", (width, LEGEND), "white")
-    draw = ImageDraw.Draw(strip)
-    font = ImageFont.load_default(16)
-    entries = [*zip(CLASSES.names, CLASSES.colours, strict=True), ("unlabelled", (0, 0, 0))]
-    step = (width - 2 * GAP) / len(entries)
-    for number, (name, colour) in enumerate(entries):
-        left = GAP + number * step
-        draw.rectangle((left, 9, left + 16, 25), fill=colour)
-        draw.text((left + 22, 17), name, fill="black", font=font, anchor="lm")
-    return strip
-
-
-def choose_palette(photos: list[Image.Image]) -> tuple[Image.Image, Image.Image]:
-    """The photos' palette, and the whole one that ends with the fixed colours."""
-    width, height = photos[0].size
-    strip = Image.new("RGB", (width, height * len(photos)))
-    for number, photo in enumerate(photos):
-        strip.paste(photo, (0, number * height))
-    chosen = strip.quantize(FREE, Image.Quantize.MEDIANCUT)
-    whole = Image.new("P", (1, 1))
-    whole.putpalette([*(chosen.getpalette() or [])[: 3 * FREE], *np.ravel(FIXED).tolist()])
-    return chosen, whole
+def to_palette(sheet: Image.Image, photos: list[Image.Image]) -> Image.Image:
+    """Convert a sheet to the colours of its photos and `FIXED`, which only its text lacks."""
+    shown = np.vstack([np.asarray(photo) for photo in photos]).reshape(-1, 3)
+    palette = np.vstack([np.unique(shown, axis=0), FIXED])  # (at most 256, 3)
+    colours, indices = np.unique(np.asarray(sheet).reshape(-1, 3), axis=0, return_inverse=True)
+    distances = np.square(colours[:, None].astype(int) - palette).sum(axis=2)  # (colours, palette)
+    nearest = distances.argmin(axis=1).astype(np.uint8)  # (colours,)
+    result = Image.fromarray(nearest[indices].reshape(sheet.height, sheet.width))
+    result.putpalette(palette.astype(np.uint8).tobytes())
+    return result
 
 
 def contact_sheet(first: int) -> Image.Image:
-    """The scenes from index `first` on, each image beside its mask, as a palette picture.
+    """Draw the scenes from index `first` on, each image beside its mask, as a palette picture.
 
-    Images are rendered at twice the size and averaged, and dithered among their own colours only.
+    Images are rendered at twice the size and averaged.
     """
     height, width = TILE
     dataset = Streets("train", StreetsConfig((2 * height, 2 * width), first + SCENES))
     samples = [dataset[first + place] for place in range(SCENES)]
-    photos = [
-        Image.fromarray(sample.image).resize((width, height), Image.Resampling.BOX)
-        for sample in samples
+    photos = reduce_colours(
+        [
+            Image.fromarray(sample.image).resize((width, height), Image.Resampling.BOX)
+            for sample in samples
+        ]
+    )
+    masks = [colourise(sample.mask[::2, ::2], CLASSES.colours) for sample in samples]
+    panels = [
+        Panel(Image.fromarray(np.hstack([np.asarray(photo), mask])))
+        for photo, mask in zip(photos, masks, strict=True)
     ]
-    chosen, whole = choose_palette(photos)
-    columns, rows = PAIRS_PER_ROW * (2 * width + GAP) + GAP, -(-SCENES // PAIRS_PER_ROW)
-    legend_top = rows * (height + GAP) + GAP
-    sheet = Image.new("P", (columns, legend_top + LEGEND), FREE + FIXED.index((255, 255, 255)))
-    sheet.putpalette(whole.getpalette() or [])
-    for place, (sample, photo) in enumerate(zip(samples, photos, strict=True)):
-        left = GAP + place % PAIRS_PER_ROW * (2 * width + GAP)
-        top = GAP + place // PAIRS_PER_ROW * (height + GAP)
-        sheet.paste(photo.quantize(palette=chosen), (left, top))
-        labels = sample.mask[::2, ::2]
-        entries = np.where(labels == IGNORE_INDEX, len(CLASSES), labels) + FREE
-        sheet.paste(Image.fromarray(entries.astype(np.uint8)), (left + width, top))
-    caption = legend(columns).quantize(palette=whole, dither=Image.Dither.NONE)
-    sheet.paste(caption, (0, legend_top))
-    return sheet
+    sheet = paint_sheet(
+        [Row(panels[place : place + PAIRS_PER_ROW]) for place in range(0, SCENES, PAIRS_PER_ROW)],
+        legend=[*zip(CLASSES.names, CLASSES.colours, strict=True), ("no label", NO_LABEL)],
+        gap=6,
+    )
+    return to_palette(sheet, photos)
 
 
 def main() -> None:

@@ -15,8 +15,10 @@ import json
 import statistics
 from pathlib import Path
 
+from rich.console import Console
+
 from eseg.checkpoint import load_checkpoint
-from eseg.config import load_config
+from eseg.cli.training_progress import TrainingReporter
 from eseg.deploy.benchmark.environment import describe_environment
 from eseg.training.loggers import read_log
 from eseg.training.trainer import TrainResult, train
@@ -60,7 +62,13 @@ def main() -> None:
     environment = describe_environment(PACKAGES)
     name = f"{options.config.parent.name}_{options.config.stem}"
     folder = Path("runs") / name
-    result = train(load_config(options.config, options.overrides), folder, device=options.device)
+    result = train(
+        options.config,
+        folder,
+        overrides=options.overrides,
+        device=options.device,
+        reporter=TrainingReporter(Console()),
+    )
     summary = summarise(folder, result)
     summary |= {"overrides": options.overrides, "environment": environment}
     output = RESULTS / f"{name}.json"

@@ -28,10 +28,9 @@ from eseg.config import STREETS, RunConfig, open_split, parse_config
 from eseg.data.loaders import automatic_workers, make_train_loader
 from eseg.data.samples import TrainBatch
 from eseg.deploy.benchmark.environment import describe_environment
-from eseg.devices import autocast_dtype, choose_device
+from eseg.devices import autocast_dtype, choose_device, dtype_name, peak_memory_mib
 from eseg.models import create_model
 from eseg.training.distributed import Processes
-from eseg.training.progress import peak_memory_mib
 from eseg.training.state import TrainingState
 from eseg.training.step import Stepper
 
@@ -135,7 +134,7 @@ def measure(preset: str, options: argparse.Namespace) -> dict[str, Any]:
         "seconds_per_step": round(total / options.steps, 4),
         "shares": {part: round(stopwatch.seconds[part] / total, 4) for part in PARTS},
         "peak_memory_mib": round(peak_memory_mib(device)),
-        "precision": "fp32" if dtype is None else str(dtype).removeprefix("torch."),
+        "precision": dtype_name(dtype),
         "device": str(device),
         "threads": torch.get_num_threads(),
     }

@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw
 from rich.console import Console
 
 from eseg.checkpoint import load_checkpoint
+from eseg.cli.training_progress import TrainingReporter
 from eseg.config import open_split, parse_config
 from eseg.deploy.export.export import export
 from eseg.runtime.engine_table import format_of
@@ -152,7 +153,9 @@ def toy_run(toy_config, tmp_path_factory):
     )
     folder = tmp_path_factory.mktemp("runs") / "toy"
     with (folder.parent / "printed.txt").open("w+") as file:
-        result = train(config, folder, device="cpu", console=Console(file=file, width=100))
+        result = train(
+            config, folder, device="cpu", reporter=TrainingReporter(Console(file=file, width=100))
+        )
         file.seek(0)
         printed = file.read()
     return SimpleNamespace(config=config, folder=folder, result=result, printed=printed)

@@ -12,7 +12,7 @@ import torch
 
 from eseg import checkpoint as checkpoint_module
 from eseg.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, weights_digest
-from eseg.errors import CheckpointError
+from eseg.errors import CheckpointError, OutputError
 from eseg.models import create_model
 from eseg.runtime.class_table import ClassTable
 
@@ -81,7 +81,7 @@ def failing_sync(number):
 def test_a_failed_write_leaves_the_old_file(small, checkpoint, monkeypatch, number):
     before = small.read_bytes()
     monkeypatch.setattr(os, "fsync", failing_sync(number))
-    with pytest.raises(CheckpointError, match=rf"small\.pt: .*{os.strerror(number)}"):
+    with pytest.raises(OutputError, match=rf"small\.pt: cannot be written .*{os.strerror(number)}"):
         save_checkpoint(checkpoint, small)
     assert small.read_bytes() == before
     assert list(small.parent.iterdir()) == [small]
@@ -92,7 +92,7 @@ def test_a_disk_that_fills_up_within_the_file_leaves_the_old_one(small, checkpoi
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
-        with pytest.raises(CheckpointError, match=r"small\.pt: .*File too large.*make room"):
+        with pytest.raises(OutputError, match=r"small\.pt: .*File too large.*make room"):
             save_checkpoint(checkpoint, small, previous=small.with_name("previous.pt"))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -137,14 +137,14 @@ def test_others_may_read_it_as_the_umask_says(checkpoint, tmp_path):
 
 
 def test_a_folder_that_is_not_there(checkpoint, tmp_path):
-    with pytest.raises(CheckpointError, match=r"gone/a\.pt: cannot be written"):
+    with pytest.raises(OutputError, match=r"gone/a\.pt: cannot be written"):
         save_checkpoint(checkpoint, tmp_path / "gone" / "a.pt")
 
 
 def test_a_folder_that_is_a_file(checkpoint, tmp_path):
     """Fails for root too, who may write where others may not."""
     (tmp_path / "taken").touch()
-    with pytest.raises(CheckpointError, match=r"Not a directory"):
+    with pytest.raises(OutputError, match=r"Not a directory"):
         save_checkpoint(checkpoint, tmp_path / "taken" / "a.pt")
 
 
@@ -157,7 +157,7 @@ def test_a_folder_in_place_of_a_file(tmp_path):
     with pytest.raises(CheckpointError, match=r"is a folder; name a file, such as the best\.pt"):
         load_checkpoint(tmp_path)
     (tmp_path / "best.pt").touch()
-    with pytest.raises(CheckpointError, match=rf"is a folder; take {tmp_path}/best.pt"):
+    with pytest.raises(CheckpointError, match=rf"is a folder; use {tmp_path}/best.pt"):
         load_checkpoint(tmp_path)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import typer
 import yaml
+from eseg.engines.labelling import averaged_probs
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -13,7 +14,6 @@ from eseg.checkpoint import load_checkpoint, save_checkpoint
 from eseg.cli import app, options, spell_out_scales
 from eseg.config import to_plain
 from eseg.deploy.export.export import export
-from eseg.engines.labelling import averaged_probs
 
 runner = CliRunner()
 

@@ -1,10 +1,12 @@
+import json
 from importlib.resources import files
 
 import pytest
 import yaml
-from rich.console import Console
+from typer.testing import CliRunner
 
 from eseg import quickstart
+from eseg.cli import app
 from eseg.config import load_config
 
 
@@ -26,12 +28,11 @@ def test_it_trains_measures_and_labels(tmp_path, monkeypatch):
 
     monkeypatch.setattr(quickstart, "load_config", smaller)
     folder = tmp_path / "[first]"
-    with (tmp_path / "printed.txt").open("w") as file:
-        miou = quickstart.run_quickstart(folder, "cpu", Console(file=file))
-    assert 0 <= miou < 1
-    printed = (tmp_path / "printed.txt").read_text()
-    assert f"mIoU on 9 unseen scenes: {miou:.3f}\n" in printed
-    assert f"look at     {folder}/sheet.png" in printed
+    result = CliRunner().invoke(app, ["quickstart", "--output", str(folder), "--device", "cpu"])
+    assert result.exit_code == 0, result.output
+    miou = json.loads((folder / "scores.json").read_text())["miou"]
+    assert f"mIoU on 9 unseen scenes: {miou:.3f}\n" in result.output
+    assert f"look at     {folder}/sheet.png" in result.output
     for name in ("best.pt", "sheet.png", "curve.png"):
         assert (folder / name).stat().st_size > 0
     overlays = list((folder / "predictions" / "overlays").glob("*.jpg"))
@@ -49,7 +50,7 @@ def test_it_goes_on_with_whatever_an_interruption_left(tmp_path, monkeypatch):
     monkeypatch.setattr(quickstart, "train", train)
     (tmp_path / "previous.pt").touch()
     with pytest.raises(KeyboardInterrupt):
-        quickstart.run_quickstart(tmp_path, "cpu", Console())
+        quickstart.run_quickstart(tmp_path, device="cpu")
     assert asked == [True]
 
 

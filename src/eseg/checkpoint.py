@@ -1,4 +1,4 @@
-"""Checkpoint files: weights with all it takes to rebuild the network and to go on training."""
+"""Checkpoint files: weights, and what is needed to rebuild the network and to resume training."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ from eseg.errors import CheckpointError, ConfigError
 from eseg.models import ESeg, ModelConfig, create_model
 from eseg.runtime.class_table import ClassTable
 from eseg.runtime.network_info import FilePrecision, NetworkInfo, Outputs
-from eseg.runtime.writing import replacing
+from eseg.runtime.writing import output_errors, replacing
 
 SCHEMA = 1
-"""Version of the file's layout; a file of a newer one is refused."""
+"""Version of the file layout; newer files are refused."""
 
 _FORMAT = "eseg checkpoint"
 _KINDS = {"weights": dict, "step": int, "run": dict, "scores": dict, "training": dict}
-"""What these entries of a file are."""
+"""Types of these entries of a file."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint file holds.
+    """Content of a checkpoint file.
 
     Attributes:
         model: Architecture of the network.
         classes: Names and colours of its classes.
         weights: State dict for evaluation and export: the averaged weights of the run.
         step: Optimiser steps behind these weights.
-        run: The run's config in plain form, for the record.
-        scores: Scores on the validation split at this step, where they were taken.
-        training: What it takes to go on training; empty in files meant for use.
+        run: The run's config in plain form.
+        scores: Scores on the validation split at this step, if it was evaluated.
+        training: State needed to resume training; empty in files meant for use.
     """
 
     model: ModelConfig
@@ -60,7 +60,7 @@ class Checkpoint:
 
     @property
     def resize(self) -> ResizeConfig | None:
-        """What images are brought to before this network sees them, as in its run; or None.
+        """Size that the run resized images to before the network, or None.
 
         Raises:
             CheckpointError: The run's record of it is damaged.
@@ -72,11 +72,11 @@ class Checkpoint:
             raise CheckpointError(f"the checkpoint's data.resize is damaged: {error}") from None
 
     def data_config(self, dataset: Path, root: Path | None = None) -> DataConfig:
-        """A data set to measure this network on; its `streets` are the scenes of its own run.
+        """Describe a data set to evaluate on; its `streets` are the scenes of the run.
 
         Args:
             dataset: Path of a data set's YAML, or a built-in name.
-            root: Where the data lies, instead of what the YAML says.
+            root: Folder of the data in place of the YAML's `root`.
         """
         raw = (self.run.get("data") or {}).get("streets") or {}
         return DataConfig(dataset=dataset, root=root, streets=parse_streets_config(raw))
@@ -110,7 +110,7 @@ class Checkpoint:
             )
 
     def build_model(self, device: torch.device | str = "cpu") -> ESeg:
-        """The network in evaluation mode with these weights.
+        """Build the network in evaluation mode with these weights.
 
         Raises:
             CheckpointError: The weights are not those of this architecture.
@@ -160,16 +160,13 @@ def describe_network(
 def save_checkpoint(checkpoint: Checkpoint, path: Path, *, previous: Path | None = None) -> None:
     """Write a checkpoint so that the file is whole or not there, even if the power fails.
 
-    It is written under another name, flushed to the disk and then renamed.
-
     Args:
-        checkpoint: What to write.
-        path: Where.
-        previous: What the file that was there before is called from now on; otherwise it is lost.
+        checkpoint: The content.
+        path: The file.
+        previous: New name of the old file; by default it is lost.
 
     Raises:
-        CheckpointError: The folder cannot be written or the disk is full; the file that was there
-            before is untouched.
+        OutputError: The file cannot be written; the old one is untouched.
     """
     content = {
         "format": _FORMAT,
@@ -185,19 +182,20 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, *, previous: Path | None
         "scores": checkpoint.scores,
         "training": checkpoint.training,
     }
-    try:
-        with replacing(path, previous=previous) as temporary, temporary.open("wb") as file:
+    with (
+        output_errors(path),
+        replacing(path, previous=previous) as temporary,
+        temporary.open("wb") as file,
+    ):
+        try:
             torch.save(content, file)
-    except (OSError, RuntimeError) as error:
-        # torch's zip writer makes a RuntimeError of its own out of what befell the file.
-        reason = error.__context__ if isinstance(error.__context__, OSError) else error
-        raise CheckpointError(
-            f"{path}: cannot be written ({reason}); make room or choose another --output"
-        ) from error
+        except RuntimeError as error:  # torch's zip writer replaces the OSError of the file
+            cause = error.__context__
+            raise (cause if isinstance(cause, OSError) else OSError(str(error))) from None
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a checkpoint onto the CPU. Nothing in the file is executed.
+    """Read a checkpoint onto the CPU; nothing in the file is executed.
 
     Raises:
         CheckpointError: The file is missing, damaged, of another origin or of a newer version.
@@ -205,7 +203,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     path = Path(path)
     if path.is_dir():
         best = path / "best.pt"
-        remedy = f"take {best}" if best.is_file() else "name a file, such as the best.pt of a run"
+        remedy = f"use {best}" if best.is_file() else "name a file, such as the best.pt of a run"
         raise CheckpointError(f"{path} is a folder; {remedy}")
     if not path.is_file():
         raise CheckpointError(
@@ -223,9 +221,9 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         )
     for key, kind in _KINDS.items():
         if not isinstance(content.get(key), kind):
-            raise CheckpointError(f"{path}: damaged: '{key}' is no {kind.__name__}")
+            raise CheckpointError(f"{path}: damaged: '{key}' is not a {kind.__name__}")
     if not isinstance(content["run"].get("data") or {}, dict):
-        raise CheckpointError(f"{path}: damaged: 'run.data' is no dict")
+        raise CheckpointError(f"{path}: damaged: 'run.data' is not a dict")
     try:
         return Checkpoint(
             model=parse_model_config(content["model"]),
@@ -240,7 +238,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def weights_digest(weights: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names, types, shapes and values of weights, in the order of the names."""
+    """Compute the SHA-256 of names, types, shapes and values of weights, in the order of names."""
     digest = hashlib.sha256()
     for name in sorted(weights):
         tensor = weights[name].detach().cpu().contiguous()
@@ -250,12 +248,12 @@ def weights_digest(weights: Mapping[str, Tensor]) -> str:
 
 
 def _unpickled(path: Path) -> Any:
-    """The plain values and tensors in a file of `torch.save`."""
+    """Read the plain values and tensors in a file of `torch.save`."""
     if not os.access(path, os.R_OK):
         raise CheckpointError(f"{path}: no permission to read it")
     try:
-        # Without an archive torch would try its format of old, which eseg never wrote; and it does
-        # not compare the archive's checksums, so that a flipped bit would become a wrong weight.
+        # torch does not compare the archive's checksums: a flipped bit would become a wrong weight.
+        # Without an archive it would try its old format, which eseg never wrote.
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
         if damaged is not None:
@@ -263,5 +261,5 @@ def _unpickled(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # broken bytes can raise anything within torch
         raise CheckpointError(
-            f"{path}: damaged, or not a checkpoint that eseg wrote; take another file"
+            f"{path}: damaged, or not a checkpoint that eseg wrote; use another file"
         ) from error

@@ -1,7 +1,9 @@
-"""Which device and which arithmetic to compute with."""
+"""Devices and precisions to compute with."""
 
 from __future__ import annotations
 
+import resource
+import sys
 from typing import get_args
 
 import torch
@@ -11,10 +13,10 @@ from eseg.runtime.network_info import Precision
 
 
 def choose_device(name: str | None = None) -> torch.device:
-    """The named device, or the best there is: CUDA, then MPS, then CPU.
+    """Return the named device; for None or "auto" the fastest: CUDA, then MPS, then CPU.
 
     Raises:
-        DeviceError: There is no such device on this machine.
+        DeviceError: The machine does not have the device.
     """
     available = available_devices()
     if name is None or name == "auto":
@@ -22,7 +24,7 @@ def choose_device(name: str | None = None) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise DeviceError(f"no device {name!r}; there are {', '.join(available)}") from None
+        raise DeviceError(f"no device {name!r}; this machine has {', '.join(available)}") from None
     count = torch.cuda.device_count() if device.type == "cuda" else 1
     if device.type not in available or (device.index or 0) >= count:
         raise DeviceError(f"this machine has no {name}; it has {', '.join(available)}")
@@ -30,7 +32,7 @@ def choose_device(name: str | None = None) -> torch.device:
 
 
 def available_devices() -> list[str]:
-    """Device types of this machine, the fastest first."""
+    """List the device types of this machine, fastest first."""
     devices = ["cpu"]
     if torch.backends.mps.is_available():
         devices.insert(0, "mps")
@@ -55,3 +57,16 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
         has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if has_bf16 else None
     return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+def dtype_name(dtype: torch.dtype | None) -> str:
+    """Return the short name of a type of `autocast_dtype`, such as "bfloat16" or "fp32"."""
+    return "fp32" if dtype is None else str(dtype).removeprefix("torch.")
+
+
+def peak_memory_mib(device: torch.device) -> float:
+    """Return the peak memory so far in MiB: allocated on a CUDA device, else of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

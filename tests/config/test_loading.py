@@ -23,7 +23,7 @@ from eseg.config import (
 from eseg.data.dataset import SegmentationDataset
 from eseg.data.folder import list_split
 from eseg.data.transforms import AugmentConfig
-from eseg.errors import ConfigError, DataError
+from eseg.errors import ConfigError, DataError, OutputError
 from eseg.models import PRESETS
 from eseg.runtime.class_table import IGNORE_INDEX
 from eseg.streets import CLASSES, Streets
@@ -386,3 +386,9 @@ def test_list_files_lie_below_the_root_or_beside_the_yaml(tmp_path):
     ]
     (tmp_path / "data/train.txt").write_text("c.png d.png\n")
     assert load_dataset(path).splits["train"].list_file == str(tmp_path / "train.txt")
+
+
+def test_a_config_that_cannot_be_written_is_one_clear_error(tmp_path):
+    config = load_config(run_file(tmp_path))
+    with pytest.raises(OutputError, match=r"gone/c.yaml: cannot be written \(No such file"):
+        save_config(config, tmp_path / "gone" / "c.yaml")

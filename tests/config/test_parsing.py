@@ -1,4 +1,4 @@
-"""Plain values as dataclasses: what is converted, what is refused, and in which words."""
+"""Plain values as dataclasses: conversions, refusals and their messages."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,18 +125,18 @@ def test_everything_wrong_is_in_one_line():
     )
 
 
-def test_further_keys_with_choices_are_checked_and_left_out():
-    choices = {("spare", "make"): ("oak", "ash")}
+def test_extra_keys_are_checked_and_left_out():
+    extra = ((Wheel, "make", Literal["oak", "ash"]),)
     raw = {"name": "a", "spare": {"make": "oak", "radius": 1}}
-    assert parse(Cart, raw, choices).spare == Wheel(1.0)
+    assert parse(Cart, raw, extra).spare == Wheel(1.0)
     for wrong in ("fir", ["oak"], None):
         raw["spare"]["make"] = wrong
         with pytest.raises(ConfigError, match=r"^spare.make: expected one of oak, ash, got "):
-            parse(Cart, raw, choices)
+            parse(Cart, raw, extra)
     with pytest.raises(ConfigError, match=r"did you mean 'make'\? allowed: make, radius, colour"):
-        parse(Cart, {"name": "a", "spare": {"maker": "oak", "radius": 1}}, choices)
+        parse(Cart, {"name": "a", "spare": {"maker": "oak", "radius": 1}}, extra)
     with pytest.raises(ConfigError, match=r"allowed: name, wheels"):
-        parse(Cart, {"name": "a", "make": "oak"}, choices)
+        parse(Cart, {"name": "a", "make": "oak"}, extra)
 
 
 @settings(max_examples=50)

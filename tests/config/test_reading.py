@@ -1,8 +1,8 @@
-"""YAML files that are none, and the values that YAML reads as nobody means them."""
+"""Files that are not valid YAML, and values that YAML silently misreads."""
 
 import pytest
 
-from eseg.config.reading import parse_yaml, read_yaml
+from eseg.config.reading import dump_yaml, parse_yaml, read_yaml
 from eseg.errors import ConfigError
 
 
@@ -50,3 +50,11 @@ def test_other_values_are_those_of_yaml():
         "a": 0, "b": -12, "c": 1000, "d": 31, "e": 1.5, "f": None, "g": True, "h": "1e-4",
         "i": 0.5, "z": 1,
     }  # fmt: skip
+
+
+def test_short_lists_stand_on_one_line():
+    values = {"colours": [[1, 2, 3], [4, 5, 6]], "names": ["a", "ü"], "root": "."}
+    text = dump_yaml(values, short_lists=True)
+    assert text.splitlines()[:3] == ["colours:", "- [1, 2, 3]", "- [4, 5, 6]"]
+    assert parse_yaml(text) == parse_yaml(dump_yaml(values)) == values
+    assert "- a\n- ü\n" in text

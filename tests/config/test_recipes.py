@@ -11,7 +11,6 @@ import pytest
 import torch
 import typer
 import yaml
-from rich.console import Console
 
 from eseg.checkpoint import load_checkpoint
 from eseg.cli import app, spell_out_scales
@@ -154,7 +153,7 @@ def load(official_root):
 def parameters_of():
     """Counts the parameters of a config's network; those that differ in classes are built once.
 
-    What a backbone's maps look like, which costs three of its forward passes, is found out once.
+    A backbone is inspected once, which takes three of its forward passes.
     """
     built, inspected = {}, {}
     inspect = encoder._inspect
@@ -178,7 +177,7 @@ def parameters_of():
 
 
 def flat(name):
-    """What stands in a file, by path of keys."""
+    """Read the values of a file by their path of keys."""
     found = {}
 
     def walk(values, prefix):
@@ -313,7 +312,6 @@ SMALL = (
     "train.precision=fp32",
     "loader.workers=0",
 )
-QUIET = Console(quiet=True)
 
 
 @pytest.mark.parametrize(
@@ -327,7 +325,7 @@ def test_two_steps_on_a_data_set_in_its_own_layout(
     dataset, name, changes, load, official_root, tmp_path
 ):
     config = load(name, *SMALL, f"data.root={official_root(dataset)}", *changes)
-    result = train(config, tmp_path / "run", device="cpu", console=QUIET)
+    result = train(config, tmp_path / "run", device="cpu")
     trained = load_checkpoint(result.checkpoint)
     assert trained.step == 2
     assert trained.resize == config.data.resize
@@ -338,7 +336,7 @@ def test_two_steps_on_a_data_set_in_its_own_layout(
 def test_two_steps_from_vistas_to_a_student_on_cityscapes(load, official_root, tmp_path):
     """The combined row of Table 7: pre-training, fine-tuning, pseudo-labels, the student."""
     vistas = load("vistas/eseg_s.yaml", *SMALL, "data.resize.longer_side=60")
-    pretrained = train(vistas, tmp_path / "vistas", device="cpu", console=QUIET)
+    pretrained = train(vistas, tmp_path / "vistas", device="cpu")
     root = official_root("cityscapes")
     here = (*SMALL, f"data.root={root}", f"init.checkpoint={pretrained.checkpoint}")
     plan = SelfTraining(
@@ -347,7 +345,7 @@ def test_two_steps_from_vistas_to_a_student_on_cityscapes(load, official_root, t
         unlabelled=root / "leftImg8bit" / "train_extra",
         labels=PseudoLabelConfig(threshold=0.0),
     )
-    student = load_checkpoint(self_train(plan, tmp_path / "out", device="cpu", console=QUIET))
+    student = load_checkpoint(self_train(plan, tmp_path / "out", device="cpu"))
     assert student.step == 2
     assert student.run["data"]["pseudo"]["fraction"] == 0.5
     assert student.run["init"]["checkpoint"] == str(pretrained.checkpoint)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eseg.data.folder import ClassConfig, Folder, FolderConfig, absent_counts
+from eseg.data.folder import ClassConfig, Folder, FolderConfig
 from eseg.data.listing import SplitConfig
 from eseg.errors import DataError
 from eseg.runtime.class_table import IGNORE_INDEX
@@ -155,7 +155,7 @@ def test_empty_and_unknown_splits_and_roots(yard):
     splits = {"train": SplitConfig(("pictures/*.png",), "{stem}.png")}
     with pytest.raises(DataError, match=r"empty: pictures/\*.png gives nothing .*data.root=PATH"):
         load(yard, splits=splits)
-    with pytest.raises(DataError, match=r"elsewhere: the root of data set 'yard' is no folder"):
+    with pytest.raises(DataError, match=r"elsewhere: the root of data set 'yard' is not a folder"):
         load(yard, root=yard / "elsewhere")
 
 
@@ -176,9 +176,9 @@ def test_images_without_masks_have_no_labels(yard):
 
 
 def test_the_rule_for_classes_that_are_nowhere_true(yard):
-    assert not absent_counts(load(yard))
-    assert absent_counts(load(yard, absent_counts=True))
-    assert not absent_counts(Streets("val"))
+    assert not load(yard).absent_counts
+    assert load(yard, absent_counts=True).absent_counts
+    assert not Streets("val").absent_counts
 
 
 def test_meanings_of_values():

@@ -1,4 +1,4 @@
-"""What a sample depends on, and what becomes of a broken one."""
+"""Samples: their dependence on seed, epoch and index alone, and errors as values."""
 
 import itertools
 
@@ -18,6 +18,7 @@ class Noise:
     """Five read-only images of noise, the last of which cannot be read."""
 
     classes = ClassTable(("a", "b"), ((0, 0, 0), (255, 255, 255)))
+    absent_counts = False
 
     def __len__(self):
         return 5
@@ -72,7 +73,8 @@ def test_a_mixed_sample_is_that_of_its_source():
 def test_images_to_evaluate_are_whole_and_may_be_written_to():
     image, mask, name = EvalDataset(Noise())[3]
     expected = Noise()[3]
-    assert (image.permute(1, 2, 0).numpy() == expected.image).all()
+    assert image.dtype == torch.uint8
+    assert (image.numpy() == expected.image).all()
     assert (mask.numpy() == expected.mask).all()
     assert name == "noise/3"
     image.zero_()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from eseg.data.transforms import (
+    COLOUR_OPERATIONS,
     AugmentConfig,
     CropWindow,
     ResizeConfig,
@@ -323,3 +324,18 @@ def test_to_float_spans_zero_to_one():
 def test_bad_settings_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         AugmentConfig(**{"crop": (8, 8)} | options)
+
+
+def test_a_further_colour_operation_changes_the_image_alone():
+    def invert(image, config, rng):
+        rng.random()
+        return 255 - image
+
+    sample, config = noise(40, 50), AugmentConfig((32, 72), (1.0, 1.0), brightness=0.3)
+    plain = augment(sample, config, np.random.default_rng(3))
+    operations = (*COLOUR_OPERATIONS, invert)
+    changed = augment(sample, config, np.random.default_rng(3), operations=operations)
+    assert torch.equal(plain[1], changed[1])
+    inside = plain[1] != IGNORE_INDEX
+    assert torch.equal(255 - plain[0][:, inside], changed[0][:, inside])
+    assert torch.equal(plain[0][:, ~inside], changed[0][:, ~inside])

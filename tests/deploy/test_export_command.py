@@ -1,11 +1,11 @@
 """`eseg export` as it is typed."""
 
 import pytest
+from eseg.runtime.sessions import open_session
 from typer.testing import CliRunner
 
 from eseg.cli import app
 from eseg.deploy.export import export
-from eseg.runtime.sessions import open_session
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 

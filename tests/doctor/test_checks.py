@@ -172,7 +172,7 @@ def test_splits_without_masks_are_read(yard):
 
 
 def test_a_root_that_is_no_folder_is_refused(yard):
-    with pytest.raises(DataError, match="is no folder"):
+    with pytest.raises(DataError, match="is not a folder"):
         yard.examine(root=yard.root / "gone")
 
 

@@ -1,47 +1,49 @@
 """What is printed names file, value and remedy, worst first; JSON holds the same."""
 
-import io
+import dataclasses
 import json
-
-from rich.console import Console
+from pathlib import Path
 
 from eseg.data.folder import ClassConfig
-from eseg.doctor.diagnosis_report import report
-
-
-def printed(diagnosis):
-    file = io.StringIO()
-    Console(width=160, file=file).print(report(diagnosis))
-    return file.getvalue()
+from eseg.doctor.diagnosis_report import balance_table, finding_text, summary_line
 
 
 def test_faultless(yard):
-    text = printed(yard.examine().diagnosis)
-    assert "Findings" not in text
-    assert "0 errors, 0 warnings, 0 notes. 10 images read" in text
-    for name in ("ground", "box", "ball", "no label"):
-        assert name in text
-    assert "train (6 masks)" in text
+    diagnosis = yard.examine().diagnosis
+    assert not diagnosis.findings
+    assert summary_line(diagnosis).startswith("0 errors, 0 warnings, 0 notes. 10 images read")
+    table = balance_table(diagnosis)
+    assert table.headings == ("class", "train (6 masks)", "val (4 masks)")
+    assert [row[0] for row in table.rows] == ["ground", "box", "ball"]
+    assert [row[0] for row in table.totals] == ["no label, of all pixels"]
+    assert all(cell.endswith("% (6)") for cell in [row[1] for row in table.rows])
 
 
 def test_findings_worst_first_and_relative_to_the_root(yard, draw):
     yard.put("train/masks/2.png", draw.mask(2) * 0 + 255)
     for index in (3, 4, 5):
         yard.put(f"train/masks/{index}.png", draw.mask(index) + 9)
-    text = printed(yard.examine().diagnosis)
-    assert text.index("error") < text.index("warning")
+    diagnosis = yard.examine().diagnosis
+    assert [finding.severity for finding in diagnosis.findings] == ["error", "warning", "warning"]
+    text = finding_text(diagnosis.findings[0], yard.root)
+    assert text.startswith("unknown value (3 files)\n")
     assert "train/masks/3.png: the value 8 at row 0" in text
     assert "also: train/masks/4.png, train/masks/5.png" in text
     assert "ignore_index" in text
     assert str(yard.root) not in text
-    assert "1 error, 2 warnings, 0 notes" in text
+    assert summary_line(diagnosis).startswith("1 error, 2 warnings, 0 notes")
 
 
-def test_names_are_no_markup(yard):
-    names = ("[bold]", "[/]", "[red]x")
-    colours = [entry.colour for entry in yard.describe().classes]
-    text = printed(yard.examine(classes=tuple(map(ClassConfig, names, colours))).diagnosis)
-    assert all(name in text for name in names)
+def test_no_more_files_and_classes_than_fit_on_a_screen(yard, draw):
+    for split, indices in (("train", range(6)), ("val", range(6, 10))):
+        for index in indices:
+            yard.put(f"{split}/masks/{index}.png", draw.mask(index)[::2])
+    classes = tuple(ClassConfig(f"class {label}", (label, 0, 0)) for label in range(50))
+    diagnosis = yard.examine(classes=classes).diagnosis
+    assert "(6 files)" in finding_text(diagnosis.findings[0], yard.root)
+    assert balance_table(diagnosis).rows[-1] == ("and 10 more", "", "")
+    many = dataclasses.replace(diagnosis.findings[0], files=tuple(map(Path, "ABCDEFGHIJ")))
+    assert finding_text(many, yard.root).endswith("also: A, B, C, D, E and 5 more")
 
 
 def test_json_holds_everything(yard, draw):

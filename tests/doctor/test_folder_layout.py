@@ -76,8 +76,8 @@ def test_files_without_partner_are_told(yard, draw):
     ("files", "message"),
     [
         ({}, "no pictures in it"),
-        ({"images/1.png": "image"}, "but no masks; call the folders images and masks"),
-        ({"masks/1.png": "mask"}, "but no images; call the folders images and masks"),
+        ({"images/1.png": "image"}, "but no masks; name the folders images and masks"),
+        ({"masks/1.png": "mask"}, "but no images; name the folders images and masks"),
         ({"images/1.png": "image", "masks/2.png": "mask"}, "no two have the same name .*1.png"),
     ],
 )

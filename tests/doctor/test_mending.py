@@ -9,7 +9,7 @@ from eseg.config import load_dataset
 from eseg.data.folder import ClassConfig, Folder
 from eseg.doctor import examine, examine_folder
 from eseg.doctor.mending import mend, write_dataset
-from eseg.errors import DataError
+from eseg.errors import DataError, OutputError
 
 
 def mended(diagnosis, path):
@@ -115,13 +115,13 @@ def test_all_keys_survive(yard, tmp_path):
 def test_nothing_left(yard, draw):
     for index in range(6, 10):
         yard.put(f"val/masks/{index}.png", draw.mask(index), format="JPEG")
-    with pytest.raises(DataError, match="split 'val' of data set 'yard' has nothing left"):
+    with pytest.raises(DataError, match="split 'val' of data set 'yard' has no usable pairs left"):
         mend(yard.examine().diagnosis)
 
 
 def test_a_place_that_cannot_be_written(yard, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match=r"cannot be written .*--fix-config"):
+    with pytest.raises(OutputError, match=r"cannot be written .*another `output`"):
         write_dataset(mend(yard.examine().diagnosis), tmp_path / "file/out.yaml")
 
 

@@ -71,7 +71,7 @@ def test_names_of_colours(tmp_path):
 
 @pytest.mark.parametrize("values", [range(300), [(i, i, i // 2) for i in range(256)]])
 def test_too_many_values_are_no_classes(tmp_path, values):
-    with pytest.raises(DataError, match=r"different (ids|colours), such as .* no classes"):
+    with pytest.raises(DataError, match=r"different (ids|colours), such as .* not classes"):
         propose_classes([tmp_path], [mask(list(values))])
 
 

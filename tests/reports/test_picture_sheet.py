@@ -1,10 +1,11 @@
-"""Sheets and curves hold what they claim: the right colours, sizes and marks."""
+"""Sheets show every picture at its place, and no text is cut or overlaps another."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from eseg.reports.picture_sheet import curve_png, picture_sheet
+from eseg.errors import OutputError
+from eseg.reports.picture_sheet import Panel, Row, paint_sheet, picture_sheet, save_picture
 from eseg.runtime.class_table import ClassTable
 
 CLASSES = ClassTable(
@@ -46,40 +47,55 @@ def test_sheet_wants_one_caption_per_row(picture):
         picture_sheet([(image, None, mask)], CLASSES, captions=["one", "two"])
 
 
-HISTORY = [{"step": step, "loss": 2.0 / step, "lr": 0.1} for step in range(1, 200)]
-HISTORY += [{"step": step, "miou": 0.3 + step / 1000} for step in range(50, 200, 50)]
+def panel(colour, size=(60, 30), **text):
+    return Panel(Image.new("RGB", size, colour), **text)
 
 
-@pytest.mark.parametrize(
-    "history",
-    [
-        HISTORY,
-        [record for record in HISTORY if "loss" in record],
-        [record for record in HISTORY if "miou" in record],
-        [{"step": 1, "loss": 2.0, "miou": None}],
-        [{"step": 7, "loss": 0.0, "miou": 0.0}],
-        [],
-    ],
-)
-def test_curve_is_drawn_from_whatever_there_is(tmp_path, history):
-    curve_png(history, tmp_path / "curve.png")
-    with Image.open(tmp_path / "curve.png") as picture:
-        assert picture.format == "PNG"
-        pixels = np.asarray(picture.convert("RGB")).astype(int)
-    blue = (pixels[..., 2] - pixels[..., 0] > 60).sum()
-    orange = (pixels[..., 0] - pixels[..., 2] > 60).sum()
-    mious = [record["miou"] for record in history if record.get("miou") is not None]
-    assert blue > 0
-    assert (orange > 0) == bool(mious)
+def box(sheet, colour):
+    """Left, top, right and bottom of all pixels of one colour."""
+    rows, columns = np.nonzero((np.asarray(sheet) == colour).all(axis=-1))
+    return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
 
 
-def test_curve_marks_the_best(tmp_path):
-    def orange(mious):
-        curve_png([{"step": i, "miou": miou} for i, miou in enumerate(mious)], tmp_path / "c.png")
-        with Image.open(tmp_path / "c.png") as picture:
-            pixels = np.asarray(picture.convert("RGB")).astype(int)
-        columns = (pixels[..., 0] - pixels[..., 2] > 60)[:, 150:1050].sum(axis=0)
-        return columns.argmax() / len(columns)
+def test_panels_stand_in_columns_as_wide_as_the_widest():
+    rows = [Row([panel((1, 0, 0)), panel((2, 0, 0))]), Row([panel((3, 0, 0), (90, 20))])]
+    sheet = paint_sheet(rows, gap=8)
+    assert box(sheet, (1, 0, 0)) == (8, 8, 68, 38)
+    assert box(sheet, (2, 0, 0)) == (106, 8, 166, 38)
+    assert box(sheet, (3, 0, 0)) == (8, 46, 98, 66)
+    assert sheet.size == (174, 70)
+    assert paint_sheet(rows, gap=8, column_width=200).width == 3 * 8 + 2 * 200
 
-    # The star is the tallest orange thing, and stands where the best step is.
-    assert orange([0.1, 0.5, 0.5, 0.51, 0.5]) > 0.5 > orange([0.1, 0.51, 0.5, 0.5, 0.5])
+
+def test_text_keeps_to_its_column_and_to_the_sheet():
+    blank = Image.new("RGB", (60, 30), "white")
+    endless = "a name far too long for its column " * 9
+    for text in ({"heading": endless}, {"caption": endless}):
+        sheet = np.asarray(paint_sheet([Row([Panel(blank, **text), Panel(blank)])]))
+        written = np.nonzero((sheet != 255).any(axis=(0, 2)))[0]
+        assert 8 <= written.min() < 20 < 50 < written.max() < 8 + 60
+    for sheet in (
+        paint_sheet([Row([Panel(blank), Panel(blank)], caption=endless)]),
+        paint_sheet([Row([Panel(blank), Panel(blank)])], titles=[(endless, 20)]),
+    ):
+        written = np.nonzero((np.asarray(sheet) != 255).any(axis=(0, 2)))[0]
+        assert 100 < written.max() < sheet.width - 8
+
+
+def test_a_caption_lies_on_its_picture_in_the_lower_left_corner():
+    sheet = paint_sheet([Row([panel((9, 9, 200), (60, 40), caption="val: 7")])])
+    left, _, _, bottom = box(sheet, (9, 9, 200))
+    pixels = np.asarray(sheet)
+    assert (pixels[bottom - 16, left : left + 10] == 30).all()
+    assert (pixels[bottom - 16 : bottom, left : left + 50].min(axis=-1) > 200).any(), "the letters"
+
+
+def test_saving_makes_the_folder_and_names_the_argument(tmp_path):
+    picture = Image.new("RGB", (3, 2))
+    save_picture(picture, tmp_path / "new/sheet.png")
+    with Image.open(tmp_path / "new/sheet.png") as stored:
+        assert stored.size == (3, 2)
+    with pytest.raises(OutputError, match=r"sheet\.xyz: cannot be written .*end `output` in \.png"):
+        save_picture(picture, tmp_path / "sheet.xyz")
+    with pytest.raises(OutputError, match="choose another `sheet`"):
+        save_picture(picture, tmp_path / "new/sheet.png/x.png", argument="sheet")

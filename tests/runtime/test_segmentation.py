@@ -1,4 +1,7 @@
-"""What becomes of labels: shares, colours, pictures, files."""
+"""Labels keep their ids, colours and shares in pictures, files, notebooks and text."""
+
+import dataclasses
+import io
 
 import numpy as np
 import pytest
@@ -35,7 +38,7 @@ def test_labels_survive_the_file(result, tmp_path):
 
 @pytest.mark.parametrize("name", ["x.webp", "x.jpg", "x.tiff", "x", "png"])
 def test_labels_are_written_as_png_alone(result, tmp_path, name):
-    with pytest.raises(ValueError, match=rf"{name}: .* as PNG alone"):
+    with pytest.raises(ValueError, match=rf"{name}: .* as PNG only"):
         result.save(tmp_path / name)
     assert not list(tmp_path.iterdir())
     result.save(str(tmp_path / "X.PNG"))
@@ -57,3 +60,21 @@ def test_the_legend_names_the_classes_that_occur(result):
     legend = picture[30:]
     shown = [(legend == colour).all(axis=-1).any() for colour in PALETTE]
     assert shown == [True, True, False]
+
+
+def test_repr_is_one_short_line(result):
+    labels = np.zeros((100, 200), np.uint8)
+    labels[:41], labels[0, :3] = 1, 2
+    some = dataclasses.replace(result, image=np.zeros((100, 200, 3), np.uint8), labels=labels)
+    assert repr(some) == "Segmentation(100x200: road 59 %, car 41 %, sky < 1 %)"
+    names = tuple(f"class {i}" for i in range(9))
+    stripes = labels % 2 + np.arange(200, dtype=np.uint8) % 8
+    many = dataclasses.replace(some, labels=stripes, names=names)
+    assert repr(many).count("class") == 5
+    assert repr(many).endswith(", ...)")
+
+
+def test_notebooks_show_the_overlay_with_its_legend(result):
+    with Image.open(io.BytesIO(result._repr_png_())) as picture:
+        assert picture.format == "PNG"
+        np.testing.assert_array_equal(np.array(picture), np.array(result.overlay(legend=True)))

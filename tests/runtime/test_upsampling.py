@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from eseg.runtime import upsampling as labels_numpy
 from eseg.runtime import upsampling_numba as labels_numba
+from eseg.runtime.tiling import cut_axis
 from eseg.runtime.upsampling import (
-    half_pixel_positions,
     upsample_labels,
     upsample_labels_with_confidence,
     write_labels,
@@ -203,7 +203,7 @@ def test_wrong_shapes_are_refused(shape, size):
 
 def peak_memory(work):
     """Bytes allocated at most at one time, NumPy's included."""
-    labels_numpy._cut.cache_clear()
+    cut_axis.cache_clear()
     tracemalloc.start()
     work()
     _, peak = tracemalloc.get_traced_memory()
@@ -251,25 +251,6 @@ def test_the_compiled_form_holds_rows_and_a_tile_only():
     full = plain(logits, (20, 20))
     assert_best_but_for_rounding(labels, full)
     np.testing.assert_allclose(confidence, softmax_maximum(full), atol=2e-5)
-
-
-@pytest.mark.parametrize(
-    ("inputs", "outputs"),
-    [(1, 1), (1, 7), (7, 1), (5, 5), (5, 40), (47, 187), (33, 1025), (40, 13), (64, 16), (187, 47)],
-)
-def test_positions_are_those_of_torch(inputs, outputs):
-    cell, share = half_pixel_positions(inputs, outputs)
-    assert cell.shape == share.shape == (outputs,)
-    assert -1 <= cell.min() <= cell.max() <= inputs - 1
-    assert (np.diff(cell) >= 0).all()
-    assert 0 <= share.min() <= share.max() < 1
-    before, after = cell.clip(min=0), (cell + 1).clip(max=inputs - 1)
-    ramp = np.arange(inputs, dtype=np.float32)
-    for values in (ramp, np.random.default_rng(0).standard_normal(inputs, np.float32)):
-        line = torch.from_numpy(values)[None, None]
-        expected = F.interpolate(line, outputs, mode="linear", align_corners=False)[0, 0].numpy()
-        ours = values[before] + share * (values[after] - values[before])
-        np.testing.assert_allclose(ours, expected, atol=2e-5)
 
 
 def test_numpy_alone_is_imported():

@@ -1,6 +1,7 @@
 """Files that are whole or not there."""
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -8,8 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from eseg.runtime import writing as atomic
-from eseg.runtime.writing import remove_unfinished, replacing
+from eseg.errors import OutputError
+from eseg.runtime import writing
+from eseg.runtime.writing import (
+    output_errors,
+    remove_unfinished,
+    replacing,
+    write_json,
+    write_text,
+)
 
 
 def write(path, text, previous=None):
@@ -92,19 +100,19 @@ def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path):
 def test_a_folder_has_one_writer_at_a_time(tmp_path):
     folder = tmp_path / "new" / "folder"
     with (
-        atomic.sole_writer(folder),
-        pytest.raises(atomic.OutputError, match=f"{folder}: another process is writing"),
-        atomic.sole_writer(folder),
+        writing.sole_writer(folder),
+        pytest.raises(OutputError, match=f"{folder}: another process is writing"),
+        writing.sole_writer(folder),
     ):
         pass
-    with atomic.sole_writer(folder), atomic.sole_writer(tmp_path):
+    with writing.sole_writer(folder), writing.sole_writer(tmp_path):
         pass
 
 
 HOLDER = """
 import sys
 from pathlib import Path
-from eseg.atomic import sole_writer
+from eseg.runtime.writing import sole_writer
 
 with sole_writer(Path(sys.argv[1])):
     print("holds", flush=True)
@@ -116,10 +124,10 @@ def test_the_lock_of_a_killed_process_is_gone(tmp_path):
     command = [sys.executable, "-c", HOLDER, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout.readline() == b"holds\n"
-        with pytest.raises(atomic.OutputError, match="another"), atomic.sole_writer(tmp_path):
+        with pytest.raises(OutputError, match="another"), writing.sole_writer(tmp_path):
             pass
         holder.kill()
-    with atomic.sole_writer(tmp_path):
+    with writing.sole_writer(tmp_path):
         pass
 
 
@@ -128,14 +136,14 @@ def test_a_file_system_without_locks_does_without(tmp_path, monkeypatch, number)
     def refuse(*_):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(atomic.fcntl, "flock", refuse)
-    with atomic.sole_writer(tmp_path), atomic.sole_writer(tmp_path):
+    monkeypatch.setattr(writing.fcntl, "flock", refuse)
+    with writing.sole_writer(tmp_path), writing.sole_writer(tmp_path):
         pass
 
 
 def test_a_machine_without_locks_does_without(tmp_path, monkeypatch):
-    monkeypatch.setattr(atomic, "fcntl", None)
-    with atomic.sole_writer(tmp_path), atomic.sole_writer(tmp_path):
+    monkeypatch.setattr(writing, "fcntl", None)
+    with writing.sole_writer(tmp_path), writing.sole_writer(tmp_path):
         pass
 
 
@@ -143,7 +151,33 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     for path, reason in ((tmp_path / "file", "it is a file"), (tmp_path / "file/x", "Not a dir")):
         with (
-            pytest.raises(atomic.OutputError, match=rf"{path}: cannot be written \(.*{reason}"),
-            atomic.sole_writer(path),
+            pytest.raises(OutputError, match=rf"{path}: cannot be written \(.*{reason}"),
+            writing.sole_writer(path),
         ):
             pass
+
+
+def test_text_and_json_are_written_whole(tmp_path):
+    write_text(tmp_path / "a.txt", "Straße\r\n")
+    assert (tmp_path / "a.txt").read_bytes() == "Straße\r\n".encode()
+    value = {"a": [1, None], "b": {"c": 0.5}}
+    write_json(tmp_path / "a.json", value)
+    assert json.loads((tmp_path / "a.json").read_text()) == value
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "a.json", {"a": {1, 2}})
+    assert json.loads((tmp_path / "a.json").read_text()) == value
+    assert names(tmp_path) == ["a.json", "a.txt"]
+
+
+def test_an_error_of_the_disk_names_the_place_and_the_remedies(tmp_path):
+    full = OSError(errno.ENOSPC, "No space left on device", "/elsewhere")
+    told = f"^{tmp_path}: cannot be written .No space left on device.; make room, or choose another"
+    with pytest.raises(OutputError, match=f"{told} `output`$"), output_errors(tmp_path):
+        raise full
+    with (
+        pytest.raises(OutputError, match=r"; wait, or choose another `report`$"),
+        output_errors(tmp_path, argument="report", remedy="wait"),
+    ):
+        raise full
+    with pytest.raises(ValueError, match="not of the disk"), output_errors(tmp_path):
+        raise ValueError("not of the disk")

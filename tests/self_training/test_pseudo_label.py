@@ -1,6 +1,5 @@
 """Pseudo-labels against a slow formulation, and that interruptions leave no trace."""
 
-import io
 import json
 import shutil
 from dataclasses import replace
@@ -11,15 +10,16 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
+from eseg.engines.labelling import averaged_probs
 from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner
 
 from eseg.checkpoint import load_checkpoint
 from eseg.cli import app, spell_out_scales
+from eseg.cli.training_progress import TrainingReporter
 from eseg.config import load_dataset
 from eseg.data.folder import Folder
-from eseg.engines.labelling import averaged_probs
 from eseg.errors import DataError, OutputError
 from eseg.runtime.writing import LOCK, sole_writer
 from eseg.self_training.pseudo_folder import PseudoFolder
@@ -159,11 +159,12 @@ def test_the_report_counts_what_is_in_the_files(whole, teacher, images):
         assert len(np.unique(np.asarray(sheet.convert("L")))) > 50
 
 
-def test_its_table_shows_a_class_by_any_name(whole):
-    entry = replace(whole.report.classes[0], name="[void]")
-    console = Console(file=io.StringIO(), width=100)
-    console.print(replace(whole.report, classes=(entry,)).table())
-    assert "│ [void]" in console.file.getvalue()
+def test_its_table_has_a_row_per_class_and_their_total(whole):
+    table = whole.report.table()
+    assert [row[0] for row in table.rows] == [entry.name for entry in whole.report.classes]
+    for row, entry in zip(table.rows, whole.report.classes, strict=True):
+        assert row[1:] == ["0.5", f"{entry.kept_fraction:.4f}", f"{entry.share:.4f}"]
+    assert list(table.totals) == [["all", "", f"{whole.report.kept_fraction:.4f}", ""]]
 
 
 def test_its_data_set_pairs_images_and_labels(whole, teacher, images):
@@ -188,7 +189,9 @@ def test_broken_off_and_resumed_equals_uninterrupted(
                 with pytest.raises(KeyboardInterrupt):
                     pseudo_label(teacher, images, output, SMALL, device=CPU)
             else:
-                patch.setattr("eseg.self_training.pseudo_label.write_report", lambda *_: 1 / 0)
+                patch.setattr(
+                    "eseg.self_training.pseudo_label.write_pseudo_report", lambda *_: 1 / 0
+                )
                 with pytest.raises(ZeroDivisionError):
                     pseudo_label(teacher, images, output, SMALL, device=CPU)
         assert finished(output).items() >= before.items()
@@ -237,7 +240,7 @@ def test_other_settings_are_noticed_and_named(whole, teacher, images, tmp_path):
         *arguments, config = changed
         with pytest.raises(DataError, match=names) as error:
             pseudo_label(*arguments, whole.output, config, device=CPU)
-        assert "choose another --output" in str(error.value)
+        assert "choose another `output`" in str(error.value)
         assert "\n" not in str(error.value)
     assert content(whole.output) == before
 
@@ -273,7 +276,7 @@ def test_names_that_look_like_remarks_or_blanks_stay(teacher, images, tmp_path):
 @pytest.mark.parametrize("name", ["a\tb.png", "a\nb.png", "a\u2028b.png", "a\udcffb.png"])
 def test_names_that_no_list_can_hold_are_refused_at_once(teacher, tmp_path, name):
     Image.new("RGB", (8, 8)).save(tmp_path / name)
-    with pytest.raises(DataError, match="tabs, line breaks and bytes that are no UTF-8") as error:
+    with pytest.raises(DataError, match="tabs, line breaks and bytes that are not UTF-8") as error:
         pseudo_label(teacher, tmp_path, tmp_path / "out", SMALL, device=CPU)
     str(error.value).encode()
     assert not (tmp_path / "out").exists()
@@ -281,7 +284,7 @@ def test_names_that_no_list_can_hold_are_refused_at_once(teacher, tmp_path, name
 
 def test_labels_of_another_origin_are_left_alone(teacher, images, tmp_path):
     (tmp_path / "labels").mkdir()
-    with pytest.raises(DataError, match="is there already, but not from"):
+    with pytest.raises(DataError, match="exists, but not from"):
         pseudo_label(teacher, images, tmp_path, SMALL, device=CPU)
     assert {path.name for path in tmp_path.iterdir()} == {LOCK, "labels"}
 
@@ -298,9 +301,12 @@ def test_a_damaged_mask_is_named(whole, teacher, images, tmp_path):
 
 def test_what_cannot_be_meant_is_refused(teacher, images, tmp_path):
     for config, message in (
-        (PseudoLabelConfig(class_thresholds={"bal": 0.5}), "no such class; did you mean 'ball'"),
-        (PseudoLabelConfig(class_thresholds={"ball": 1.0}), r"'ball': lies in \[0, 1\), not 1"),
-        (PseudoLabelConfig(threshold=-0.1), r"the threshold lies in \[0, 1\), not -0\.1"),
+        (
+            PseudoLabelConfig(class_thresholds={"bal": 0.5}),
+            "does not know this class; did you mean 'ball'",
+        ),
+        (PseudoLabelConfig(class_thresholds={"ball": 1.0}), r"'ball': 1 is outside \[0, 1\)"),
+        (PseudoLabelConfig(threshold=-0.1), r"`threshold` -0\.1 is outside \[0, 1\)"),
     ):
         with pytest.raises(DataError, match=message):
             pseudo_label(teacher, images, tmp_path / "out", config, device=CPU)
@@ -369,6 +375,7 @@ def test_a_bad_image_is_skipped_and_told(toy_run, teacher, images, tmp_path, mon
 def test_progress_is_shown_on_a_terminal(teacher, images, tmp_path):
     with (tmp_path / "screen").open("w+") as file:
         console = Console(file=file, force_terminal=True, width=80)
-        pseudo_label(teacher, images / "d", tmp_path / "out", SMALL, device=CPU, console=console)
+        reporter = TrainingReporter(console)
+        pseudo_label(teacher, images / "d", tmp_path / "out", SMALL, device=CPU, reporter=reporter)
         file.seek(0)
         assert "pseudo-labels" in file.read()

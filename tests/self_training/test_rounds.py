@@ -17,12 +17,14 @@ from typer.testing import CliRunner
 
 from eseg.checkpoint import load_checkpoint, weights_digest
 from eseg.cli import app
+from eseg.cli.training_progress import TrainingReporter
 from eseg.config import InitConfig, PseudoConfig, to_plain
-from eseg.errors import BackboneError, CheckpointError, ConfigError, DataError
+from eseg.errors import BackboneError, CheckpointError, ConfigError, DataError, OutputError
 from eseg.self_training import rounds as self_training
 from eseg.self_training.plan import PRETRAINED, SCRATCH, TEACHER, SelfTraining
 from eseg.self_training.pseudo_label import PseudoLabelConfig
 from eseg.self_training.rounds import self_train
+from eseg.training.run_folder import RunFolder
 from eseg.training.step import Stepper
 
 LABELS = PseudoLabelConfig(scales=(1.0,), threshold=0.4)
@@ -31,7 +33,7 @@ LABELS = PseudoLabelConfig(scales=(1.0,), threshold=0.4)
 @pytest.fixture(autouse=True)
 def _no_pictures(monkeypatch):
     """The pictures of the runs take longer than the runs."""
-    monkeypatch.setattr("eseg.training.run_folder.write_report", lambda *_: None)
+    monkeypatch.setattr(RunFolder, "report", lambda *_: None)
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +65,9 @@ def finished(plan, tmp_path_factory):
     """Two rounds that nothing interrupted, and what they printed."""
     output = tmp_path_factory.mktemp("finished") / "out"
     with pytest.MonkeyPatch.context() as patch, (output.parent / "log").open("w+") as file:
-        patch.setattr("eseg.training.run_folder.write_report", lambda *_: None)
-        best = run(replace(plan, rounds=2), output, console=Console(file=file, width=100))
+        patch.setattr(RunFolder, "report", lambda *_: None)
+        reporter = TrainingReporter(Console(file=file, width=100))
+        best = run(replace(plan, rounds=2), output, reporter=reporter)
         file.seek(0)
         return SimpleNamespace(output=output, best=best, printed=file.read())
 
@@ -177,11 +180,11 @@ def test_changes_are_noticed_and_the_remedy_is_told(
         change = {"student": toy_config(steps | {key: value})}
     with pytest.raises(DataError, match=message) as error:
         run(replace(plan, **change), finished.output)
-    assert "choose another --output" in str(error.value)
+    assert "choose another `output`" in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_what_has_no_say_in_the_weights_may_change(plan, finished, monkeypatch):
+def test_what_does_not_affect_the_weights_may_change(plan, finished, monkeypatch):
     monkeypatch.setattr(self_training, "train", lambda *_, **__: pytest.fail("trained again"))
     quiet = replace(plan.student.train, log_every=50, checkpoint_every=7)
     student = replace(plan.student, train=quiet, loader=replace(plan.student.loader, prefetch=5))
@@ -258,9 +261,9 @@ def test_what_would_fail_later_fails_at_once(plan, toy_config, tmp_path):
     odd = toy_config({"train.batch_size": 5})
     streets = toy_config({"data": {"dataset": "streets"}})
     for changed, kind, message in (
-        ({"student": odd}, DataError, r"data\.pseudo\.fraction: 0\.5 of 5 is no whole number"),
-        ({"student": streets}, ConfigError, "teacher is for the classes ground, box, ball"),
-        ({"teacher": streets, "student": streets}, DataError, "take a teacher for the same"),
+        ({"student": odd}, DataError, r"data\.pseudo\.fraction: 0\.5 of 5 is no"),
+        ({"student": streets}, DataError, "than the teacher's: class 0 is 'road' .* of 'ground'"),
+        ({"teacher": streets, "student": streets}, DataError, "use a teacher for the same"),
         ({"unlabelled": tmp_path / "none"}, DataError, "none: no such folder"),
         ({"unlabelled": tmp_path / "empty"}, DataError, "no images in this folder"),
         ({"unlabelled": tmp_path / "broken"}, DataError, r"no image can be read; .*a\.png"),
@@ -289,14 +292,18 @@ def test_what_would_fail_later_fails_at_once(plan, toy_config, tmp_path):
             "trian",
         ),
         ({"given_teacher": tmp_path / "no.pt"}, CheckpointError, "no such file"),
-        ({"given_teacher": plan.given_teacher.parent}, CheckpointError, r"take .*/best\.pt"),
+        ({"given_teacher": plan.given_teacher.parent}, CheckpointError, r"use .*/best\.pt"),
         ({"student_from": str(tmp_path / "empty")}, CheckpointError, "empty is a folder; name a"),
         (
             {"student_from": "techer"},
             ConfigError,
             "'techer': it is neither scratch, pretrained nor",
         ),
-        ({"labels": PseudoLabelConfig(class_thresholds={"b": 0.7})}, DataError, "no such class"),
+        (
+            {"labels": PseudoLabelConfig(class_thresholds={"b": 0.7})},
+            DataError,
+            "does not know this",
+        ),
         ({"rounds": 0}, ConfigError, "at least 1"),
     ):
         with pytest.raises(kind, match=message):
@@ -306,7 +313,7 @@ def test_what_would_fail_later_fails_at_once(plan, toy_config, tmp_path):
 
 def test_a_file_is_no_output_folder(plan, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match="file is a file; choose another --output"):
+    with pytest.raises(OutputError, match="file is a file; choose another `output`"):
         run(plan, tmp_path / "file")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from eseg.self_training.pseudo_report import ClassReport, PseudoReport
-from eseg.self_training.rounds_report import Round, Trained, write_report
+from eseg.self_training.rounds_report import Round, Trained, write_rounds_report
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_skipped_images_are_counted_and_the_first_are_named(tmp_path, count, sai
     )
     scores = {"iou": [0.5], "miou": 0.5, "pixel_accuracy": 0.5}
     network = Trained(Path("best.pt"), ("road",), scores, is_best_of_run=True)
-    page = write_report(tmp_path, network, [Round(labels, network)]).read_text()
+    page = write_rounds_report(tmp_path, network, [Round(labels, network)]).read_text()
     assert "3 images; 25.0% of their pixels kept." in page
     assert ("Skipped" in page) == (said is not None)
     assert (said or "") in page

@@ -1,13 +1,16 @@
-"""Short runs on the toy data, and what it means that two of them are the same."""
+"""Short runs on the toy data, and the comparison of two of them."""
 
 import itertools
+from contextlib import nullcontext
 
 import pytest
 import torch
 
 from eseg.checkpoint import load_checkpoint
+from eseg.reports.reporter import Reporter, TrainingProgress
 from eseg.training import trainer
 from eseg.training.loggers import read_log
+from eseg.training.run_folder import RunFolder
 from eseg.training.step import Stepper
 
 TIMING = ("images_per_second", "memory_mib")
@@ -61,13 +64,38 @@ def same_runs():
     return assert_equal_runs
 
 
+class Recorder(Reporter, TrainingProgress):
+    """Keeps the lines and figures that it receives."""
+
+    def __init__(self):
+        self.lines, self.steps, self.evaluations = [], [], []
+
+    def say(self, text):
+        self.lines.append(text)
+
+    def training(self, steps, done):
+        return nullcontext(self)
+
+    def advance(self, loss, lr, images_per_second, peak_memory_mib):
+        self.steps.append((loss, lr))
+
+    def evaluated(self, *figures):
+        self.evaluations.append(figures)
+
+
 @pytest.fixture
-def train(tmp_path, monkeypatch):
+def recorder():
+    """The reporter of `train`."""
+    return Recorder()
+
+
+@pytest.fixture
+def train(tmp_path, monkeypatch, recorder):
     """Trains without the report at the end, into a folder of that name."""
-    monkeypatch.setattr("eseg.training.run_folder.write_report", lambda *_: None)
+    monkeypatch.setattr(RunFolder, "report", lambda *_: None)
 
     def run(config, name="run", **options):
-        return trainer.train(config, tmp_path / name, device="cpu", **options)
+        return trainer.train(config, tmp_path / name, device="cpu", reporter=recorder, **options)
 
     return run
 

@@ -68,7 +68,7 @@ def step_or_die(self, batches):
 
 
 Stepper.step = step_or_die
-run_folder.write_report = lambda *_: None
+run_folder.RunFolder.report = lambda *_: None
 app(["train", str(folder / "run.yaml"), "--output", str(output), "--resume", "--device", "cpu"])
 """
 
@@ -232,7 +232,7 @@ def test_who_does_not_come_to_a_start_is_not_waited_for_for_ever():
 def test_a_device_that_processes_cannot_share_is_refused(monkeypatch):
     monkeypatch.setenv("RANK", "0")
     with (
-        pytest.raises(DeviceError, match=r"mps.*--device cpu"),
+        pytest.raises(DeviceError, match=r"mps.*choose `device` cpu"),
         join_processes(torch.device("mps")),
     ):
         pass

@@ -26,7 +26,7 @@ KILLED = "DataLoader worker (pid 99) is killed by signal: Killed. \nIt is possib
     ],
 )
 def test_a_lost_process_is_one_clear_error(error, said):
-    remedy = "The same command .eseg train: with --resume. goes on"
+    remedy = "The same command .eseg train: with `resume`. goes on"
     with pytest.raises(TrainingError, match=f"^.*{said}.*{remedy}") as caught, clear_failures():
         raise error
     assert "\n" not in str(caught.value)

@@ -106,7 +106,7 @@ def two_classes(toy_dataset, tmp_path):
 
 
 def test_a_run_fine_tunes_and_can_do_without_the_file_later(
-    train, train_until, same_runs, toy_config, two_classes, source, tmp_path, capsys
+    train, train_until, same_runs, toy_config, two_classes, source, tmp_path, recorder
 ):
     copy = tmp_path / "copy.pt"
     copy.write_bytes(source.read_bytes())
@@ -114,7 +114,7 @@ def test_a_run_fine_tunes_and_can_do_without_the_file_later(
     config = toy_config(changes | {"init.checkpoint": str(copy)})
 
     train(config, "whole")
-    assert "made anew head" in capsys.readouterr().out
+    assert "made anew head" in recorder.lines[0]
     first = read_log(tmp_path / "whole/log.jsonl")[0]
     assert first["step"] == 0
     assert first["init"]["path"] == str(copy)

@@ -7,18 +7,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
 from eseg.checkpoint import load_checkpoint, save_checkpoint
 from eseg.config import to_plain
-from eseg.errors import CheckpointError
+from eseg.errors import CheckpointError, DataError, OutputError
 from eseg.models import create_model
-from eseg.runtime import writing as atomic
+from eseg.runtime import writing
 from eseg.training import resuming, run_folder, trainer
 from eseg.training.loggers import read_log
-from eseg.training.run_settings import changes
+from eseg.training.run_settings import list_changes
 from eseg.training.step import Stepper
 
 
@@ -45,7 +44,7 @@ def test_resumed_equals_uninterrupted(train, train_until, same_runs, config, tmp
     train(accumulating, "whole")
     train_until(5, accumulating, "halves")
     assert load_checkpoint(tmp_path / "halves/last.pt").step == 4
-    # The number of workers may change, for it has no say in the batches.
+    # The number of workers may change, since it does not affect the batches.
     with_a_worker = replace(accumulating, loader=replace(config.loader, workers=1))
     train(with_a_worker, "halves", resume=True)
     same_runs(tmp_path / "whole", tmp_path / "halves")
@@ -55,22 +54,22 @@ def test_resumed_equals_uninterrupted(train, train_until, same_runs, config, tmp
 
 BREAKS = [
     (trainer, "create_model", 1, None),
-    (atomic, "_flush_to_disk", 1, None),  # config.yaml
-    (atomic, "_flush_to_disk", 3, None),  # log.jsonl
-    (atomic, "_flush_to_disk", 5, None),  # the first last.pt
+    (writing, "_flush_to_disk", 1, None),  # config.yaml
+    (writing, "_flush_to_disk", 3, None),  # log.jsonl
+    (writing, "_flush_to_disk", 5, None),  # the first last.pt
     (Stepper, "step", 3, 0),
     (trainer, "evaluate", 1, 0),
-    (atomic, "_flush_to_disk", 5, 0),  # best.pt
+    (writing, "_flush_to_disk", 5, 0),  # best.pt
     (run_folder, "save_checkpoint", 2, 0),  # between best.pt and last.pt
     (Path, "replace", 5, None),  # last.pt is previous.pt already, and the new one not there yet
     (Path, "replace", 4, None),  # the same, where there was no last.pt to rename
     (Stepper, "step", 5, 4),
-    (atomic, "_flush_to_disk", 5, 4),  # a later last.pt
+    (writing, "_flush_to_disk", 5, 4),  # a later last.pt
     (Path, "replace", 3, 4),  # before last.pt becomes previous.pt
     (Path, "replace", 4, None),
     (trainer, "evaluate", 1, None),
     (trainer, "evaluate", 2, 6),
-    (run_folder, "write_report", 1, 8),
+    (run_folder.RunFolder, "report", 1, 8),
 ]
 """Where a run is broken off, before this is called for the n-th time since it was resumed, and the
 step of the last.pt that is there then."""
@@ -103,7 +102,7 @@ def test_a_run_broken_off_again_and_again_equals_an_unbroken_one(
     train(config, "pieces", resume=True)
     same_runs(tmp_path / "whole", tmp_path / "pieces")
     hidden = [file.name for file in (tmp_path / "pieces").iterdir() if file.name.startswith(".")]
-    assert hidden == [atomic.LOCK], "what was half written is removed"
+    assert hidden == [writing.LOCK], "what was half written is removed"
     events = EventAccumulator(str(tmp_path / "pieces/tensorboard")).Reload()
     for key in ("loss", "miou"):
         logged = [r for r in read_log(tmp_path / "whole/log.jsonl") if key in r]
@@ -135,7 +134,7 @@ def test_resuming_a_finished_run_changes_nothing(train, toy_config, same_values,
 
 
 def test_lost_best_weights_of_a_finished_run_are_those_of_its_last_step(
-    train, toy_config, tmp_path, capsys
+    train, recorder, toy_config, tmp_path
 ):
     config = toy_config({"train.steps": 2})
     first = train(config)
@@ -143,25 +142,23 @@ def test_lost_best_weights_of_a_finished_run_are_those_of_its_last_step(
     log = read_log(tmp_path / "run/log.jsonl")
     again = train(config, resume=True)
     assert read_log(tmp_path / "run/log.jsonl") == log
-    assert "of the last step's weights if no step is left" in " ".join(
-        capsys.readouterr().out.split()
-    )
+    assert any("of the last step's weights if no step is left" in x for x in recorder.lines)
     assert again.last_miou == first.last_miou
     assert again.best == load_checkpoint(tmp_path / "run/best.pt").scores
     assert again.best == load_checkpoint(tmp_path / "run/last.pt").training["best"]
 
 
-def test_where_nothing_is_yet_resuming_starts(train, same_runs, toy_config, tmp_path, capsys):
+def test_where_nothing_is_yet_resuming_starts(train, recorder, same_runs, toy_config, tmp_path):
     config = toy_config({"train.steps": 2})
     train(config, "started")
-    assert "resume" not in capsys.readouterr().out
+    assert not any("resume" in line for line in recorder.lines)
     train(config, "resumed", resume=True)
-    assert "nothing to resume" in capsys.readouterr().out
+    assert any("nothing to resume" in line for line in recorder.lines)
     same_runs(tmp_path / "started", tmp_path / "resumed")
 
 
 def test_a_folder_that_holds_a_run_is_refused(toy_run):
-    with pytest.raises(CheckpointError, match=r"holds a run already.*--resume"):
+    with pytest.raises(CheckpointError, match=r"holds a run already.*`resume`"):
         trainer.train(toy_run.config, toy_run.folder, device="cpu")
 
 
@@ -194,7 +191,7 @@ def test_pseudo_labels_may_move_too(toy_config, tmp_path):
     before = to_plain(toy_config({"data.pseudo": {"dataset": "/a/dataset.yaml", "fraction": 0.5}}))
     moved = {"dataset": "/b/dataset.yaml", "root": "/b", "fraction": 0.25}
     now = to_plain(toy_config({"data.pseudo": moved}))
-    assert changes(before, now, resuming._MAY_CHANGE) == [
+    assert list_changes(before, now, resuming.CHANGEABLE_KEYS) == [
         "data.pseudo.fraction (was 0.5, now 0.25)"
     ]
 
@@ -202,11 +199,11 @@ def test_pseudo_labels_may_move_too(toy_config, tmp_path):
 def test_a_best_checkpoint_is_nothing_to_go_on_from(toy_run, tmp_path):
     for name in ("best.pt", "last.pt"):
         shutil.copy(toy_run.folder / "best.pt", tmp_path / name)
-    with pytest.raises(CheckpointError, match=r"last\.pt .* nothing to go on.*copy of best\.pt"):
+    with pytest.raises(CheckpointError, match=r"last\.pt .* no state to resume.*copy of best\.pt"):
         trainer.train(toy_run.config, tmp_path, device="cpu", resume=True)
     (tmp_path / "last.pt").unlink()
     for resume in (False, True):
-        with pytest.raises(CheckpointError, match=r"best\.pt is there already"):
+        with pytest.raises(CheckpointError, match=r"best\.pt exists and would be overwritten"):
             trainer.train(toy_run.config, tmp_path, device="cpu", resume=resume)
 
 
@@ -228,7 +225,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_offered(
 ):
     config, folder = broken_off
     damage(folder / "last.pt")
-    with pytest.raises(CheckpointError, match=r"last\.pt: damaged.*step 2, is whole") as caught:
+    with pytest.raises(CheckpointError, match=r"last\.pt: damaged.*step 2, is intact") as caught:
         train(config, resume=True)
     source, target = str(caught.value).partition(": mv ")[2].partition(",")[0].split()
     shutil.move(source, target)  # as the message says
@@ -249,23 +246,23 @@ def test_where_all_are_damaged_best_weights_are_offered(broken_off, train):
         train(config, resume=True)
 
 
-def test_a_folder_with_only_the_one_before_holds_a_run(broken_off, train, capsys):
+def test_a_folder_with_only_the_one_before_holds_a_run(broken_off, train, recorder):
     config, folder = broken_off
     (folder / "last.pt").unlink()
     with pytest.raises(CheckpointError, match="holds a run already"):
         train(config)
     train(config, resume=True)
-    assert "previous.pt, step 2" in capsys.readouterr().out.replace("\n", "")
+    assert f"going on from {folder}/previous.pt, step 2" in recorder.lines
 
 
-def test_damaged_best_weights_are_noticed_before_any_step(broken_off, train, capsys):
+def test_damaged_best_weights_are_noticed_before_any_step(broken_off, train, recorder):
     config, folder = broken_off
     damage(folder / "best.pt")
     with pytest.raises(CheckpointError, match=rf"best\.pt: damaged.*rm {folder}/best\.pt"):
         train(config, resume=True)
     (folder / "best.pt").unlink()  # as the message says
     result = train(config, resume=True)
-    assert "best weights so far (mIoU" in capsys.readouterr().out.replace("\n", " ")
+    assert any("best weights so far (mIoU" in line for line in recorder.lines)
     assert result.best == load_checkpoint(folder / "best.pt").scores
     assert load_checkpoint(folder / "best.pt").step == 6
 
@@ -287,7 +284,7 @@ def test_other_classes_are_refused(broken_off, train):
     classes = load_checkpoint(folder / "last.pt").classes
     renamed = replace(classes, names=("ground", "box", "cone"))
     changed_checkpoint(folder / "last.pt", classes=renamed)
-    with pytest.raises(CheckpointError, match=r"on the classes ground, box, cone; .*ball"):
+    with pytest.raises(DataError, match=r"last\.pt: class 2 is 'ball' instead of 'cone'"):
         train(config, resume=True)
 
 
@@ -320,7 +317,7 @@ def test_a_disk_that_fills_up_leaves_the_last_checkpoint(
 
     with monkeypatch.context() as patch:
         patch.setattr(torch, "save", save_or_fail)
-        with pytest.raises(CheckpointError, match=r"last\.pt: .*No space left.*make room"):
+        with pytest.raises(OutputError, match=r"last\.pt: .*No space left.*make room"):
             train(config)
     assert load_checkpoint(tmp_path / "run/last.pt").step == 2
     train(config, resume=True)
@@ -333,7 +330,7 @@ def test_a_log_that_cannot_be_written_names_the_folder(broken_off, tmp_path, mon
     target = run_folder.RunFolder(folder, config, classes, step=4, active=True)
     with Path("/dev/full").open("ab") as full:
         os.dup2(full.fileno(), target._log._file.fileno())
-    with pytest.raises(CheckpointError, match=rf"{folder}: cannot be written .*No space left"):
+    with pytest.raises(OutputError, match=rf"{folder}: cannot be written .*No space left"):
         target.log(5, loss=1.0)
     target.close()
 
@@ -341,18 +338,16 @@ def test_a_log_that_cannot_be_written_names_the_folder(broken_off, tmp_path, mon
 def test_a_run_keeps_others_out_of_its_folder(train, toy_config, tmp_path):
     config = toy_config({"train.steps": 2})
     with (
-        atomic.sole_writer(tmp_path / "run"),
-        pytest.raises(atomic.OutputError, match=rf"{tmp_path}/run: another process is writing"),
+        writing.sole_writer(tmp_path / "run"),
+        pytest.raises(OutputError, match=rf"{tmp_path}/run: another process is writing"),
     ):
         train(config)
     assert train(config).checkpoint.is_file()
 
 
-def test_what_is_gone_on_from_is_said(broken_off, tmp_path):
+def test_the_checkpoint_to_resume_from_is_said(broken_off, recorder):
     config, folder = broken_off
     classes = load_checkpoint(folder / "last.pt").classes
-    with (tmp_path / "printed.txt").open("w+") as file:
-        found = resuming.find_resumable(folder, config, classes, Console(file=file, width=999))
-        file.seek(0)
-        assert file.read() == f"going on from {folder}/last.pt, step 4\n"
+    found = resuming.find_resumable(folder, config, classes, recorder)
+    assert recorder.lines == [f"going on from {folder}/last.pt, step 4"]
     assert found.step == 4

@@ -12,9 +12,10 @@ from PIL import Image
 from rich.console import Console
 
 from eseg.checkpoint import load_checkpoint
-from eseg.config import load_config, open_split, parse_config, to_plain
+from eseg.cli.training_progress import TrainingReporter
+from eseg.config import load_config, open_split, parse_config, save_config, to_plain
 from eseg.data.loaders import make_eval_loader
-from eseg.errors import DataError, DeviceError, OutputError, TrainingError
+from eseg.errors import ConfigError, DataError, DeviceError, OutputError, TrainingError
 from eseg.inference.evaluate import evaluate, evaluate_checkpoint
 from eseg.metrics import scores
 from eseg.training import trainer
@@ -69,11 +70,42 @@ def test_result_files_and_printed_lines_agree(toy_run):
     assert result.images_per_second > 0
 
 
+def test_a_yaml_and_overrides_are_a_config(toy_config, recorder, tmp_path, capsys):
+    path = tmp_path / "run.yaml"
+    save_config(toy_config({"train.steps": 5}), path)
+    result = trainer.train(path, tmp_path / "run", overrides=["train.steps=1"], device="cpu")
+    assert load_checkpoint(tmp_path / "run/last.pt").step == 1
+    assert "".join(capsys.readouterr()) == "", "without a reporter nothing is printed"
+    assert f"checkpoint='{tmp_path}/run/best.pt', miou={result.best['miou']:.4f}," in repr(result)
+    with pytest.raises(ConfigError, match="`overrides` change the YAML"):
+        trainer.train(toy_config(), tmp_path / "other", overrides=["train.steps=1"])
+
+
+def test_the_reporter_receives_every_step_and_evaluation(train, recorder, toy_config, tmp_path):
+    config = toy_config({"train.steps": 5, "train.eval_every": 2})
+    train(config)
+    log = read_log(tmp_path / "run" / "log.jsonl")
+    assert [round(loss, 6) for loss, _ in recorder.steps] == [
+        round(record["loss"], 6) for record in log if "loss" in record
+    ]
+    evaluations = [record for record in log if "miou" in record]
+    assert [step for step, *_ in recorder.evaluations] == [2, 4, 5]
+    best = 0
+    for (step, _, miou, accuracy, best_miou), record in zip(
+        recorder.evaluations, evaluations, strict=True
+    ):
+        best = max(best, miou)
+        assert (step, miou, accuracy) == tuple(
+            record[key] for key in ("step", "miou", "pixel_accuracy")
+        )
+        assert best_miou == best
+
+
 def test_a_folder_with_brackets_is_printed_as_it_is_called(toy_config, tmp_path):
     console = Console(file=io.StringIO())
-    trainer.train(
-        toy_config({"train.steps": 1}), tmp_path / "[exp1]", device="cpu", console=console
-    )
+    reporter = TrainingReporter(console)
+    folder = tmp_path / "[exp1]"
+    trainer.train(toy_config({"train.steps": 1}), folder, device="cpu", reporter=reporter)
     printed = console.file.getvalue()
     for name in ("curve.png", "sheet.png", "best.pt"):
         assert f" {tmp_path}/[exp1]/{name}" in printed
@@ -157,6 +189,8 @@ def test_divergence_stops_the_run_and_says_what_to_do(train, toy_config, tmp_pat
 
 def test_a_validation_split_without_labels_is_refused(train, toy_config, monkeypatch):
     class Unlabelled:
+        absent_counts = False
+
         def __init__(self, labelled):
             self.labelled, self.classes = labelled, labelled.classes
 

@@ -77,9 +77,9 @@ def benchmark(
     fly. All take turns in shuffled rounds, each in a process of its own; ratios are to the first.
     """
     with clear_errors():
+        from eseg.data.cores import physical_cores
         from eseg.deploy.benchmark import benchmark_report as report
         from eseg.deploy.benchmark.benchmark import benchmark as run
-        from eseg.deploy.benchmark.environment import physical_cores
         from eseg.deploy.benchmark.subjects import find_subjects
         from eseg.deploy.benchmark.timed_picture import check_pictures
 
@@ -146,9 +146,9 @@ def choose(
     1, and a smaller size is looked for.
     """
     with clear_errors():
+        from eseg.data.cores import physical_cores
         from eseg.deploy.benchmark import choose_report as report
         from eseg.deploy.benchmark.choose import choose as run
-        from eseg.deploy.benchmark.environment import physical_cores
 
         pixels = parse_size(size)
         with _progress(as_json) as (say, track):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from functools import partial
 from typing import TYPE_CHECKING
 
+from eseg.cli.doctor_verbs import ProgressReporter
 from eseg.cli.screen import complain, console, print_line, progress_bar, warn
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def check_data(data: DataConfig, *, asked: bool) -> None:
         DataError: There are errors in the data; they have been printed.
         ConfigError: It was asked for in one of several processes.
     """
-    from eseg.config import STREETS, load_dataset
+    from eseg.config import has_files, load_dataset
     from eseg.data.folder import list_split
     from eseg.doctor import examine
     from eseg.errors import ConfigError, DataError
@@ -38,7 +38,7 @@ def check_data(data: DataConfig, *, asked: bool) -> None:
     alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
     if asked and not alone:
         raise ConfigError("--check is for one process; run `eseg doctor` once, before torchrun")
-    if str(data.dataset) == STREETS or not alone:
+    if not has_files(data) or not alone:
         return
     described = load_dataset(data.dataset, data.root)
     used = {split: described.splits[split] for split in (data.train_split, data.val_split)
@@ -49,9 +49,7 @@ def check_data(data: DataConfig, *, asked: bool) -> None:
         print_line(f"{count} images, not checked beforehand: --check, or eseg doctor, does that")
         return
     with progress_bar() as progress:
-        diagnosis = examine(
-            described, track=partial(progress.track, description="checking images and masks")
-        )
+        diagnosis = examine(described, reporter=ProgressReporter(progress))
     for finding in diagnosis.findings:
         if finding.severity != "note":
             tell = complain if finding.severity == "error" else warn

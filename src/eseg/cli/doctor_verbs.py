@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
-from functools import partial
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.progress import Progress
+from rich.text import Text
 
 from eseg.cli.options import BUILT_IN_SETS, Json, Root
 from eseg.cli.screen import clear_errors, console, print_line, progress_bar
+from eseg.reports.reporter import Item, Reporter
 
 if TYPE_CHECKING:
     from eseg.doctor import Diagnosis
-    from eseg.doctor.diagnosis import Track
 
 app = typer.Typer()
+
+_STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
 
 @app.command()
@@ -49,20 +53,17 @@ def doctor(
     Errors are what training refuses or learns falsely from; docs/doctor.md explains each finding.
     """
     with clear_errors():
-        from eseg.doctor.diagnosis_report import report
         from eseg.errors import ConfigError
 
         if fix_config is not None and fix_config.resolve() == data.resolve():
             raise ConfigError(f"{data}: --fix-config would replace it; choose another file")
 
         with progress_bar(err=as_json) as progress:
-            diagnosis = _examine(
-                data, root, partial(progress.track, description="reading images and masks")
-            )
+            diagnosis = _examine(data, root, ProgressReporter(progress))
         document = diagnosis.to_dict()
         lines = []
         if not as_json:
-            console.print(report(diagnosis), highlight=False)
+            _print(diagnosis)
         if sheet is not None:
             document["sheets"] = _draw(diagnosis, sheet)
             lines.append(f"samples: {', '.join(document['sheets'])}")
@@ -77,25 +78,48 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _examine(data: Path, root: Path | None, track: Track) -> Diagnosis:
-    from eseg.config import STREETS, load_dataset
-    from eseg.data.official import OFFICIAL
+class ProgressReporter(Reporter):
+    """A reporter that shows progress alone, as a bar."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def track(
+        self, items: Iterable[Item], *, total: int | None = None, description: str = ""
+    ) -> Iterable[Item]:
+        """Pass items on, and show a bar."""
+        return self._progress.track(items, total=total, description=description)
+
+
+def _print(diagnosis: Diagnosis) -> None:
+    from eseg.doctor.diagnosis_report import balance_table, finding_text, summary_line
+
+    for finding in diagnosis.findings:
+        text = finding_text(finding, diagnosis.config.root)
+        line = Text.assemble((finding.severity, _STYLES[finding.severity]), f": {text}")
+        console.print(line, soft_wrap=True)
+    if diagnosis.balances:
+        print_line(balance_table(diagnosis).to_markdown())
+    more = "; --json lists all files and classes" if diagnosis.findings else ""
+    print_line(summary_line(diagnosis) + more)
+
+
+def _examine(data: Path, root: Path | None, reporter: Reporter) -> Diagnosis:
+    from eseg.config import NAMED_SETS, load_dataset
     from eseg.doctor import examine, examine_folder
     from eseg.errors import ConfigError
 
-    if data == Path(STREETS):
-        raise ConfigError("streets is made on the fly: there are no files that could be wrong")
-    named = str(data) in OFFICIAL and root is not None  # A folder may have the same name.
-    if named or not data.is_dir():
-        official = OFFICIAL.get(str(data))
-        source = official.source if official else None
-        return examine(load_dataset(data, root), source=source, track=track)
+    named = NAMED_SETS.get(str(data))
+    # A folder may have the same name.
+    if (named is not None and root is not None) or not data.is_dir():
+        source = named.source if named else None
+        return examine(load_dataset(data, root), source=source, reporter=reporter)
     if root is not None:
         raise ConfigError(
             f"--root says where the data of a YAML or a built-in data set lies; {data} is a folder "
             "and lies where it is"
         )
-    return examine_folder(data, track=track)
+    return examine_folder(data, reporter=reporter)
 
 
 def _draw(diagnosis: Diagnosis, path: Path) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from eseg.cli.options import CheckpointFile, Dataset, Device, Flip, Json, Precision, Root, Scales
-from eseg.cli.screen import clear_errors, complain, console, print_line, progress_bar
+from eseg.cli.screen import clear_errors, complain, print_line, progress_bar
 
 app = typer.Typer()
 
@@ -66,7 +66,7 @@ def evaluate(
             about |= {"classes": loaded.classes.names}
             typer.echo(json.dumps(about | result, indent=2))
         elif any(result["support"]):
-            console.print(scores_table(loaded.classes, result))
+            print_line(scores_table(loaded.classes, result).to_markdown())
         else:
             print_line(f"no scores: split '{split}' has no pixel with a label")
         if submission is not None and not as_json:

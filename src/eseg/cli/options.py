@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from eseg.data.dataset_names import DATASET_NAMES
+
 
 def _refuse_nan(scales: list[float] | None) -> list[float] | None:
     """Refuse what is no number: older Typers let it pass as within the bounds."""
@@ -24,7 +26,7 @@ Device = Annotated[
 ]
 Output = Annotated[Path | None, typer.Option(help="Folder for everything that is written.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-BUILT_IN_SETS = "streets, cityscapes, ade20k, vistas, vistas_v2, camvid"
+BUILT_IN_SETS = ", ".join(DATASET_NAMES)
 Dataset = Annotated[
     Path,
     typer.Option(

@@ -71,6 +71,7 @@ def pseudo_label(
     """
     with ended_by_sigterm(), clear_errors(resumable=True):
         from eseg.checkpoint import load_checkpoint
+        from eseg.cli.training_progress import TrainingReporter
         from eseg.devices import choose_device
         from eseg.self_training import pseudo_label as labelling
         from eseg.training.distributed import join_processes
@@ -79,10 +80,11 @@ def pseudo_label(
         teacher = load_checkpoint(checkpoint)
         with join_processes(choose_device(device)) as processes:
             console.quiet = not processes.is_main
+            reporter = TrainingReporter(console)
             report = labelling.pseudo_label(
-                teacher, images, output, config, device=processes.device, console=console
+                teacher, images, output, config, device=processes.device, reporter=reporter
             )
-        console.print(report.table())
+        reporter.show(report.table())
         for error in report.skipped.values() if processes.is_main else ():
             complain(f"skipped: {error}")
         speed = "" if report.images_per_second is None else f", {report.images_per_second} images/s"
@@ -140,6 +142,7 @@ def self_train(
     -m[/bold] in front of the command.
     """
     with ended_by_sigterm(), clear_errors(resumable=True):
+        from eseg.cli.training_progress import TrainingReporter
         from eseg.config import load_config
         from eseg.self_training.rounds import SelfTraining
         from eseg.self_training.rounds import self_train as run
@@ -154,7 +157,7 @@ def self_train(
             student_from=student_from,
         )
         folder = output or default_output(config)
-        run(plan, folder, device=device, console=console)
+        run(plan, folder, device=device, reporter=TrainingReporter(console))
 
 
 def _label_config(

@@ -9,7 +9,7 @@ import typer
 
 from eseg.cli.data_check import check_data
 from eseg.cli.options import Device, Output, default_output
-from eseg.cli.screen import clear_errors, console, ended_by_sigterm
+from eseg.cli.screen import clear_errors, console, ended_by_sigterm, print_line
 
 app = typer.Typer()
 
@@ -51,6 +51,7 @@ def train(
     [bold]torchrun --nproc-per-node 4 -m eseg train CONFIG[/bold].
     """
     with ended_by_sigterm(), clear_errors(resumable=True):
+        from eseg.cli.training_progress import TrainingReporter
         from eseg.config import load_config
         from eseg.training.trainer import train as run
 
@@ -58,7 +59,7 @@ def train(
         settings = load_config(config, overrides or ())
         if check or (check is None and not resume):
             check_data(settings.data, asked=check is not None)
-        run(settings, folder, device=device, resume=resume)
+        run(settings, folder, device=device, resume=resume, reporter=TrainingReporter(console))
 
 
 @app.command()
@@ -74,6 +75,16 @@ def quickstart(
     folder: change it and go on with [bold]eseg train[/bold].
     """
     with clear_errors():
+        from eseg.cli.training_progress import TrainingReporter
         from eseg.quickstart import run_quickstart
 
-        run_quickstart(output, device, console)
+        found = run_quickstart(output, device=device, reporter=TrainingReporter(console))
+        console.print(
+            f"\nmIoU on {found.scenes} unseen scenes: [bold]{found.miou:.3f}[/bold]",
+            highlight=False,
+        )
+        print_line(
+            f"  look at     {output / 'sheet.png'}, {output / 'curve.png'}, {found.overlays}\n"
+            f"  predict     eseg predict {found.checkpoint} YOUR_IMAGES --output out\n"
+            "  own data    configs/own_data and docs/data.md in the repository say how"
+        )

@@ -1,8 +1,8 @@
-"""The configuration of runs and data sets: composed here, validated once."""
+"""The configuration of runs and data sets, read from YAML and validated once."""
 
 from eseg.config.datasets import (
-    BUILT_IN,
     class_table,
+    has_files,
     load_dataset,
     open_pseudo_labelled,
     open_split,
@@ -16,6 +16,7 @@ from eseg.config.loading import (
     save_config,
     to_plain,
 )
+from eseg.config.named_sets import NAMED_SETS, NamedSet, ServerFiles
 from eseg.config.reading import dump_yaml
 from eseg.config.schema import (
     STREETS,
@@ -28,16 +29,19 @@ from eseg.config.schema import (
 )
 
 __all__ = [
-    "BUILT_IN",
+    "NAMED_SETS",
     "STREETS",
     "DataConfig",
     "InitConfig",
+    "NamedSet",
     "OptimConfig",
     "PseudoConfig",
     "RunConfig",
+    "ServerFiles",
     "TrainConfig",
     "class_table",
     "dump_yaml",
+    "has_files",
     "load_config",
     "load_dataset",
     "open_pseudo_labelled",

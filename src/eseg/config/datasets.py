@@ -1,4 +1,4 @@
-"""The data sets that configs name: official ones, those with a YAML, and the procedural one."""
+"""Data sets as configs name them: by a YAML file or by a name of `NAMED_SETS`."""
 
 from __future__ import annotations
 
@@ -6,43 +6,48 @@ import dataclasses
 import os
 from pathlib import Path
 
+from eseg.config.named_sets import NAMED_SETS
 from eseg.config.parsing import parse
 from eseg.config.reading import read_yaml
-from eseg.config.schema import STREETS, DataConfig
+from eseg.config.schema import DataConfig
 from eseg.data.dataset import SegmentationDataset
 from eseg.data.folder import Folder, FolderConfig
 from eseg.data.listing import SplitConfig
-from eseg.data.official import OFFICIAL, expect_split
 from eseg.data.samples import PseudoLabelled
+from eseg.data.unpacked import expect_split
 from eseg.errors import ConfigError, DataError
-from eseg.runtime.class_table import ClassTable
-from eseg.streets import CLASSES, Streets
-
-BUILT_IN = (STREETS, *OFFICIAL)
-"""The data sets that have a name instead of a YAML."""
+from eseg.runtime.class_table import ClassTable, require_same_classes
 
 
 def load_dataset(path: str | Path, root: Path | None = None) -> FolderConfig:
-    """Read the YAML file that describes a data set, or look at an official one on the disk.
+    """Read the YAML file that describes a data set, or inspect the root of a named one.
 
     Args:
-        path: The YAML file; its keys are the fields of `FolderConfig`. Or the name of an official
-            data set (`eseg.data.official.OFFICIAL`).
+        path: The YAML file; its keys are the fields of `FolderConfig`. Or a name of `NAMED_SETS`.
         root: Where the data lies, in place of the file's `root`; relative to the working folder.
             The file's own `root` is relative to the file. In both, ~ and $VARIABLES are expanded.
-            Official data sets need it.
+            Named data sets need it.
 
     Raises:
-        ConfigError: Keys or values are wrong; the message gives their places in the file. Or there
-            is no `root` for an official data set.
-        DataError: An official data set does not lie in `root`.
+        ConfigError: Keys or values are wrong; the message gives their places in the file. Or a
+            named data set has no `root`, or no files.
+        DataError: A named data set does not lie in `root`.
     """
     path = Path(path)
-    if str(path) in OFFICIAL:
-        return OFFICIAL[str(path)].describe(_official_root(str(path), root))
+    named = NAMED_SETS.get(str(path))
+    if named is not None:
+        if named.describe is None:
+            raise ConfigError(f"{path} is made on the fly: there are no files to examine")
+        if root is None:
+            raise ConfigError(
+                f"{path}: say where the data set lies with `root` (data.root=PATH in a run); to "
+                f"get it: {named.source}"
+            )
+        return named.describe(_expanded(root, path).resolve())
     if path.suffix == "" and not path.exists():
         raise ConfigError(
-            f"{path}: neither a file nor a data set known by name; those are {', '.join(BUILT_IN)}"
+            f"{path}: neither a file nor a data set known by name; those are "
+            f"{', '.join(NAMED_SETS)}"
         )
     raw = read_yaml(path)
     try:
@@ -56,27 +61,37 @@ def load_dataset(path: str | Path, root: Path | None = None) -> FolderConfig:
 
 
 def _with_list_beside(split: SplitConfig, folder: Path) -> SplitConfig:
-    """Let a list file lie beside the YAML too; one there comes before one below the root."""
+    """Prefer a list file beside the YAML to one below the root."""
     if split.list_file is None:
         return split
     beside = (folder / split.list_file).resolve()
     return dataclasses.replace(split, list_file=str(beside)) if beside.is_file() else split
 
 
-def class_table(data: DataConfig) -> ClassTable:
-    """Names and colours of a run's classes; the data itself need not be there.
+def _expanded(root: Path, owner: Path) -> Path:
+    """Fill in ~ and $VARIABLES."""
+    expanded = os.path.expandvars(root.expanduser())
+    if "$" in expanded:
+        raise ConfigError(f"{owner}: root: no such environment variable in '{root}'; set it")
+    return Path(expanded)
 
-    Only Mapillary Vistas has to be: its own files say its classes.
+
+def has_files(data: DataConfig) -> bool:
+    """Tell whether a run's data set lies on the disk; generated ones do not."""
+    named = NAMED_SETS.get(str(data.dataset))
+    return named is None or named.describe is not None
+
+
+def class_table(data: DataConfig) -> ClassTable:
+    """Return names and colours of a run's classes; the images need not be there.
 
     Raises:
         ConfigError: The YAML of the data set is missing or wrong.
-        DataError: Mapillary Vistas does not lie in the root.
+        DataError: The files of Mapillary Vistas that name its classes are not in the root.
     """
-    if data.dataset == Path(STREETS):
-        return CLASSES
-    official = OFFICIAL.get(str(data.dataset))
-    if official is not None and official.classes is not None:
-        return official.classes
+    named = NAMED_SETS.get(str(data.dataset))
+    if named is not None and named.classes is not None:
+        return named.classes
     return load_dataset(data.dataset, data.root).class_table()
 
 
@@ -86,22 +101,23 @@ def open_split(data: DataConfig, split: str, *, unlabelled: bool = False) -> Seg
     Args:
         data: The data of the run.
         split: The name of the split.
-        unlabelled: Whether images without masks will do; no pixel of theirs has a label.
+        unlabelled: If True, images without masks are accepted; none of their pixels has a label.
 
     Raises:
         ConfigError: The YAML of the data set is missing or wrong.
         DataError: The data is not as described, or has no such split, or the split has no masks.
     """
-    if data.dataset == Path(STREETS):
-        return Streets(split, data.streets)
+    named = NAMED_SETS.get(str(data.dataset))
+    if named is not None and named.generate is not None:
+        return named.generate(data, split)
     described = load_dataset(data.dataset, data.root)
-    if str(data.dataset) in OFFICIAL:
-        expect_split(described, split, OFFICIAL[str(data.dataset)].source)
+    if named is not None:
+        expect_split(described, split, named.source)
     return _open_folder(described, split, unlabelled)
 
 
 def open_pseudo_labelled(data: DataConfig, classes: ClassTable) -> PseudoLabelled | None:
-    """Open a run's samples with pseudo-labels, if it has any.
+    """Open a run's samples with pseudo-labels; None if it has none.
 
     Args:
         data: The data of the run.
@@ -119,13 +135,13 @@ def open_pseudo_labelled(data: DataConfig, classes: ClassTable) -> PseudoLabelle
             "or let `eseg self-train` do both"
         )
     described = load_dataset(data.pseudo.dataset, data.pseudo.root)
-    names = described.class_table().names
-    if names != classes.names:
-        raise DataError(
-            f"{data.pseudo.dataset} has the classes {', '.join(names)}, the labelled set has "
-            f"{', '.join(classes.names)}: take pseudo-labels of a network for the same classes, in "
-            "the same order"
-        )
+    require_same_classes(
+        classes,
+        described.class_table(),
+        "the labelled set",
+        str(data.pseudo.dataset),
+        "take pseudo-labels of a network for the same classes, in the same order",
+    )
     return PseudoLabelled(_open_folder(described, data.pseudo.split), data.pseudo.fraction)
 
 
@@ -135,23 +151,6 @@ def _open_folder(described: FolderConfig, split: str, unlabelled: bool = False) 
         return folder
     raise DataError(
         f"split '{split}' of data set '{described.name}' has images but no masks: nothing can be "
-        "trained or measured on it; `eseg predict` labels images, and `eseg evaluate --submission` "
-        "writes the files that the test server of an official data set takes"
+        "trained or measured on it; `eseg predict` labels images, and `eseg evaluate` with a "
+        "`submission` folder writes the files that the test server of a data set takes"
     )
-
-
-def _official_root(name: str, root: Path | None) -> Path:
-    if root is None:
-        raise ConfigError(
-            f"{name}: say where the data set lies with data.root=PATH (train) or --root PATH; to "
-            f"get it: {OFFICIAL[name].source}"
-        )
-    return _expanded(root, Path(name)).resolve()
-
-
-def _expanded(root: Path, owner: Path) -> Path:
-    """A root with ~ and $VARIABLES filled in."""
-    expanded = os.path.expandvars(root.expanduser())
-    if "$" in expanded:
-        raise ConfigError(f"{owner}: root: no such environment variable in '{root}'; set it")
-    return Path(expanded)

@@ -1,4 +1,4 @@
-"""The configs of runs from their files, and back."""
+"""Reading and writing of the configs of runs."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import dataclasses
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import yaml
+from pydantic_core import to_jsonable_python
 
-from eseg.config.datasets import BUILT_IN, class_table
+from eseg.config.datasets import class_table
+from eseg.config.named_sets import NAMED_SETS
 from eseg.config.parsing import parse
-from eseg.config.reading import parse_yaml, read_yaml
+from eseg.config.reading import dump_yaml, parse_yaml, read_yaml
 from eseg.config.schema import RunConfig
-from eseg.data.transforms import ResizeConfig
 from eseg.errors import ConfigError
 from eseg.models import PRESETS, ModelConfig
+from eseg.runtime.resizing import ResizeConfig
+from eseg.runtime.writing import output_errors
 from eseg.streets import StreetsConfig
 
 _PATHS = (
@@ -24,7 +26,7 @@ _PATHS = (
     ("data", "pseudo", "dataset"), ("data", "pseudo", "root"),
     ("init", "pretrained_backbone"), ("init", "checkpoint"),
 )  # fmt: skip
-"""The keys of a run that hold paths: made absolute, so that a saved config means the same."""
+"""Keys of a run that hold paths; they are made absolute, so that a saved config can be moved."""
 
 RGB = 3
 
@@ -62,7 +64,7 @@ def parse_config(raw: Mapping[str, Any]) -> RunConfig:
     preset = PRESETS.get(str(given.get("preset")))
     if preset is not None:
         raw = {**raw, "model": dataclasses.asdict(preset) | given}
-    config = parse(RunConfig, raw, choices={("model", "preset"): PRESETS})
+    config = parse(RunConfig, raw, extra=((ModelConfig, "preset", Literal[*PRESETS]),))
     try:
         classes = len(class_table(config.data))
     except ConfigError as error:
@@ -70,13 +72,13 @@ def parse_config(raw: Mapping[str, Any]) -> RunConfig:
     if config.model.num_classes != classes and "num_classes" in given:
         raise ConfigError(
             f"model.num_classes: {config.model.num_classes}, but the data set "
-            f"{config.data.dataset} has {classes} classes; leave it out to take theirs"
+            f"{config.data.dataset} has {classes} classes; leave the key out to use that number"
         )
     weights = config.loss.class_weights
     if weights is not None and len(weights) != classes:
         raise ConfigError(
             f"loss.class_weights: {len(weights)} values for {classes} classes; give one per class, "
-            "or take the line away for equal weights"
+            "or remove the key for equal weights"
         )
     if config.model.in_channels != RGB:
         raise ConfigError(
@@ -87,13 +89,14 @@ def parse_config(raw: Mapping[str, Any]) -> RunConfig:
 
 
 def to_plain(config: Any) -> dict[str, Any]:
-    """A config as YAML and JSON can hold it; `parse_config` reads it back."""
-    return _plain(dataclasses.asdict(config))
+    """Convert a config to values of YAML and JSON; `parse_config` reads them back."""
+    return to_jsonable_python(config)
 
 
 def save_config(config: RunConfig, path: Path) -> None:
-    """Write the resolved config, every default spelt out."""
-    path.write_text(yaml.safe_dump(to_plain(config), sort_keys=False), encoding="utf-8")
+    """Write the resolved config with every default; raise `OutputError` if that is impossible."""
+    with output_errors(path):
+        path.write_text(dump_yaml(to_plain(config)), encoding="utf-8")
 
 
 def parse_model_config(raw: Mapping[str, Any]) -> ModelConfig:
@@ -116,19 +119,19 @@ def parse_resize_config(raw: Mapping[str, Any]) -> ResizeConfig:
 
 
 def _anchor(raw: dict[str, Any], folder: Path) -> None:
-    """Make the relative paths in the plain form of a run absolute, as seen from a folder."""
+    """Make the relative paths in the plain form of a run absolute, starting from a folder."""
     for *sections, key in _PATHS:
         values: Any = raw
         for section in sections:
             values = values.get(section) if isinstance(values, dict) else None
         given = values.get(key) if isinstance(values, dict) else None
-        if isinstance(values, dict) and isinstance(given, str) and given not in BUILT_IN:
+        if isinstance(values, dict) and isinstance(given, str) and given not in NAMED_SETS:
             expanded = Path(os.path.expandvars(given)).expanduser()
             values[key] = str((folder / expanded).resolve())
 
 
 def _override(raw: dict[str, Any], override: str) -> None:
-    """Put the value of `section.key=value` into the plain form of a run."""
+    """Set the value of `section.key=value` in the plain form of a run."""
     place, separator, text = override.partition("=")
     *sections, key = place.split(".")
     if not separator or not all((*sections, key)):
@@ -144,12 +147,4 @@ def _override(raw: dict[str, Any], override: str) -> None:
         target[key] = parse_yaml(text)
     except ConfigError as error:
         raise ConfigError(f"override '{override}': {error}") from None
-    _anchor(raw, Path.cwd())  # Paths that stand there already are absolute and stay.
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+    _anchor(raw, Path.cwd())  # All earlier paths are absolute already.

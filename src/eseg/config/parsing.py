@@ -1,24 +1,30 @@
-"""Plain values into dataclasses; pydantic judges the values, the messages are for people."""
+"""Plain values to dataclasses: pydantic validates, and the messages are written for people."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
 import functools
+import operator
 import reprlib
 import types
 import typing
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, NotRequired, TypeVar
 
 import pydantic
+from pydantic_core import ErrorDetails, PydanticCustomError
+from typing_extensions import TypedDict  # pydantic refuses typing's before Python 3.12
 
 from eseg.errors import ConfigError
 
 Config = TypeVar("Config")
 Place = tuple[str | int, ...]
-"""Where a value stands: ("classes", 3, "ids")."""
+"""Keys and list indices that lead to a value: ("classes", 3, "ids")."""
+
+ExtraKeys = tuple[tuple[type, str, Any], ...]
+"""Keys that a dataclass does not have, each as (dataclass, key, type)."""
 
 _WORDS = {
     int: ("a whole number", "whole numbers"),
@@ -28,124 +34,131 @@ _WORDS = {
     Path: ("a path", "paths"),
     types.NoneType: ("null", "null"),
 }
+_UNIONS = (types.UnionType, typing.Union)
 _SETTINGS = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
-def parse(
-    kind: type[Config], raw: Any, choices: Mapping[Place, Collection[str]] | None = None
-) -> Config:
+def parse(kind: type[Config], raw: Any, extra: ExtraKeys = ()) -> Config:
     """Check plain values against the dataclass `kind` and build it.
 
     Values are converted where nothing is lost: 3 to 3.0, "3" and 3.0 to 3, "1e-4" (text to YAML)
-    to a number. A lone value stands for a list of one where a list of any length is wanted.
+    to a number. A single value stands for a list of one where a list of any length is expected.
 
     Args:
         kind: A dataclass of text, numbers, booleans, paths, `Literal`s, dataclasses, tuples,
             `dict`s by text, and unions of these.
         raw: The values by field.
-        choices: Keys beside those of the dataclasses, by place, with the texts that each may
-            have; they are checked and left out.
+        extra: Further keys that the values of a dataclass may have; they are checked and left out.
 
     Raises:
         ConfigError: Keys or values are wrong; the message names all of them with their places.
     """
-    document = _Document(choices or {})
-    prepared = document.prepare(kind, raw, ())
     try:
-        (config,) = _adapter(kind).validate_python((prepared,))
-        if not document.findings:
-            return config
+        return _adapter(kind, extra).validate_python(raw)
     except pydantic.ValidationError as error:
-        for problem in error.errors():
-            document.add(problem["loc"][1:], problem)
-    lines = (f"{_written(place)}: {text}" for place, text in document.findings.items())
-    raise ConfigError("; ".join(lines))
+        findings = dict.fromkeys(_finding(kind, problem, extra) for problem in error.errors())
+    raise ConfigError("; ".join(findings))
 
 
 @functools.cache
-def _adapter(kind: type[Any]) -> pydantic.TypeAdapter:
-    # pydantic takes settings for a plain dataclass only from a type around it.
-    around: Any = types.GenericAlias(tuple, (kind,))
-    return pydantic.TypeAdapter(around, config=_SETTINGS)
+def _adapter(kind: type[Any], extra: ExtraKeys) -> pydantic.TypeAdapter:
+    return pydantic.TypeAdapter(_validated(kind, extra))
 
 
-class _Document:
-    """One set of values on its way: the kinds that belong to its places, and what is wrong."""
+def _validated(kind: Any, extra: ExtraKeys) -> Any:
+    """Return the type that pydantic validates in place of `kind`.
 
-    def __init__(self, choices: Mapping[Place, Collection[str]]) -> None:
-        self.choices = choices
-        self.kinds: dict[Place, Any] = {}
-        self.findings: dict[Place, str] = {}
+    It refuses booleans for numbers and empty dicts, and takes a single value for a list of one. A
+    dataclass is validated as a `TypedDict` first: pydantic takes no settings for a plain one.
+    """
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if dataclasses.is_dataclass(kind):
+        fields = dataclasses.fields(kind)
+        required = {x.name for x in fields if x.default is x.default_factory is dataclasses.MISSING}
+        keys = {key: _validated(inner, extra) for key, inner in _keys(kind, extra).items()}
+        keys = {key: x if key in required else NotRequired[x] for key, x in keys.items()}
+        values = TypedDict("values", keys)  # pyright: ignore[reportArgumentType]
+        build = functools.partial(_build, kind)
+        return Annotated[pydantic.with_config(_SETTINGS)(values), pydantic.AfterValidator(build)]
+    if origin is tuple and arguments[-1] is Ellipsis:
+        return Annotated[
+            tuple[_validated(arguments[0], extra), ...], pydantic.BeforeValidator(_as_list)
+        ]
+    if origin is tuple:
+        return tuple[tuple(_validated(argument, extra) for argument in arguments)]
+    if origin is dict:
+        return Annotated[dict[str, _validated(arguments[1], extra)], pydantic.Field(min_length=1)]
+    if origin in _UNIONS:
+        return functools.reduce(operator.or_, (_validated(x, extra) for x in arguments))
+    return (
+        Annotated[kind, pydantic.BeforeValidator(_refuse_boolean)] if kind in (int, float) else kind
+    )
 
-    def prepare(self, kind: Any, value: Any, place: Place) -> Any:
-        """Make lone values lists of one; find what pydantic lets pass (true for 1, an empty dict).
 
-        Records the kind of every place on the way.
-        """
-        self.kinds.setdefault(place, kind)
-        origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-        if origin in (types.UnionType, typing.Union):
-            inner = [argument for argument in arguments if argument is not types.NoneType]
-            if value is None or len(inner) > 1:
-                return value
-            return self.prepare(inner[0], value, place)
-        if origin is tuple and arguments[-1] is Ellipsis:
-            items = value if isinstance(value, list | tuple) else [value]
-            return [self.prepare(arguments[0], x, (*place, i)) for i, x in enumerate(items)]
-        if origin is tuple and isinstance(value, list | tuple) and len(value) == len(arguments):
-            pairs = zip(arguments, value, strict=True)
-            return [self.prepare(inner, x, (*place, i)) for i, (inner, x) in enumerate(pairs)]
-        if isinstance(value, Mapping) and (origin is dict or dataclasses.is_dataclass(kind)):
-            return self._prepare_keys(kind, value, place)
-        if isinstance(value, bool) and kind in (int, float):
-            self.findings[place] = _expected(kind, value)
-        return value
+def _keys(kind: Any, extra: ExtraKeys) -> dict[str, Any]:
+    """List the keys that a dataclass's values may have, with their types."""
+    further = {key: inner for owner, key, inner in extra if owner is kind}
+    return further | typing.get_type_hints(kind)
 
-    def _prepare_keys(self, kind: Any, value: Mapping[Any, Any], place: Place) -> dict[str, Any]:
-        odd = [key for key in value if not isinstance(key, str)]
-        if odd:
-            shown = ", ".join(map(_shown, odd))
-            self.findings[place] = f"expected keys that are text, got {shown}; put quotes around it"
-        if dataclasses.is_dataclass(kind):
-            kinds = typing.get_type_hints(kind)
-        else:
-            if not value:
-                self.findings[place] = _expected(kind, value)
-            kinds = dict.fromkeys(value, typing.get_args(kind)[1])
-        prepared = {}
-        for key, item in value.items():
-            here = (*place, key)
-            if here in self.choices:
-                if item not in tuple(self.choices[here]):  # The item may be unhashable.
-                    allowed = ", ".join(self.choices[here])
-                    self.findings[here] = f"expected one of {allowed}, got {_shown(item)}"
-            elif key not in odd:
-                prepared[key] = self.prepare(kinds[key], item, here) if key in kinds else item
-        return prepared
 
-    def add(self, location: Place, problem: Any) -> None:
-        """Add one of pydantic's findings, unless its place has one already."""
-        # A location can go on with pydantic's own names, or to items that are not there.
+def _build(kind: Any, values: dict[str, Any]) -> Any:
+    return kind(**{key: x for key, x in values.items() if key in kind.__dataclass_fields__})
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _refuse_boolean(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise PydanticCustomError("boolean", "a boolean in place of a number")
+    return value
+
+
+def _finding(kind: Any, problem: ErrorDetails, extra: ExtraKeys) -> str:
+    """Write one of pydantic's findings as 'place: problem'."""
+    location, name, value = problem["loc"], problem["type"], problem["input"]
+    *above, (place, found) = _kinds_along(kind, location, extra)
+    if name == "missing" and typing.get_origin(_without_null(above[-1][1])) is tuple:
+        place, found = above[-1]  # A list that is too short: it is to blame, not the gap.
+        text = _expected(found, value)
+    elif name == "missing":
+        text = "missing"
+    elif name == "extra_forbidden":
         place = location
-        while place not in self.kinds:
-            place = place[:-1]
-        kind, name = _without_null(self.kinds[place]), problem["type"]
-        if name == "unexpected_keyword_argument":
-            place, text = location, self._unknown(kind, location)
-        elif name == "missing" and dataclasses.is_dataclass(kind):
-            place, text = location, "missing"
-        elif name == "value_error":
-            text = str(problem["ctx"]["error"])
-        else:
-            text = _expected(self.kinds[place], problem["input"])
-        self.findings.setdefault(place, text)
+        text = _unknown(str(location[-1]), list(_keys(_without_null(found), extra)))
+    elif name == "invalid_key" or location[-1:] == ("[key]",):
+        place = location[: -1 if name == "invalid_key" else -2]
+        text = f"expected keys that are text, got {_shown(value)}; put quotes around it"
+    elif name == "value_error":
+        text = str(problem["ctx"]["error"])  # pyright: ignore[reportTypedDictNotRequiredAccess]
+    else:
+        text = _expected(found, value)
+    return f"{_written(place)}: {text}"
 
-    def _unknown(self, kind: Any, place: Place) -> str:
-        allowed = [str(choice[-1]) for choice in self.choices if choice[:-1] == place[:-1]]
-        allowed += [field.name for field in dataclasses.fields(kind)]
-        close = difflib.get_close_matches(str(place[-1]), allowed, n=1)
-        hint = f"did you mean '{close[0]}'? " if close else ""
-        return f"unknown key; {hint}allowed: {', '.join(allowed)}"
+
+def _kinds_along(kind: Any, location: Place, extra: ExtraKeys) -> list[tuple[Place, Any]]:
+    """List the places on the way to a location with their types, as far as types know them."""
+    steps: list[tuple[Place, Any]] = [((), kind)]
+    for end, part in enumerate(location, start=1):
+        outer = _without_null(steps[-1][1])
+        origin, arguments = typing.get_origin(outer), typing.get_args(outer)
+        if dataclasses.is_dataclass(outer) and part in (keys := _keys(outer, extra)):
+            inner = keys[str(part)]
+        elif origin is tuple and isinstance(part, int):
+            inner = arguments[0 if arguments[-1] is Ellipsis else part]
+        elif origin is dict:
+            inner = arguments[1]
+        else:
+            break  # An unknown key, or a name that pydantic gives to a member of a union.
+        steps.append((location[:end], inner))
+    return steps
+
+
+def _unknown(key: str, allowed: list[str]) -> str:
+    close = difflib.get_close_matches(key, allowed, n=1)
+    hint = f"did you mean '{close[0]}'? " if close else ""
+    return f"unknown key; {hint}allowed: {', '.join(allowed)}"
 
 
 def _expected(kind: Any, value: Any) -> str:
@@ -159,7 +172,7 @@ def _expected(kind: Any, value: Any) -> str:
 
 def _in_words(kind: Any, plural: bool = False) -> str:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (types.UnionType, typing.Union):
+    if origin in _UNIONS:
         return " or ".join(_in_words(argument, plural) for argument in arguments)
     if origin is typing.Literal:
         return "one of " + ", ".join(map(str, arguments))
@@ -170,20 +183,19 @@ def _in_words(kind: Any, plural: bool = False) -> str:
 
 
 def _without_null(kind: Any) -> Any:
-    """The only other member of a union with None; anything else as it is."""
+    """Return the only other member of a union with None; anything else as is."""
     inner = [x for x in typing.get_args(kind) if x is not types.NoneType]
-    is_union = typing.get_origin(kind) in (types.UnionType, typing.Union)
-    return inner[0] if is_union and len(inner) == 1 else kind
+    return inner[0] if typing.get_origin(kind) in _UNIONS and len(inner) == 1 else kind
 
 
 def _shown(value: Any) -> str:
-    """A value as its YAML has it, long ones cut."""
+    """Write a value as YAML has it, a long one shortened."""
     if value is None or isinstance(value, bool):
         return "nothing" if value is None else str(value).lower()
     return reprlib.repr(list(value) if isinstance(value, tuple) else value)
 
 
 def _written(place: Place) -> str:
-    """A place as people write it: classes[3].ids."""
+    """Write a place as people do: classes[3].ids."""
     parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
     return "".join(parts).lstrip(".") or "the file"

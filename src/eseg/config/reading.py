@@ -1,4 +1,4 @@
-"""YAML text in, plain values out; what YAML would silently read as something else is refused."""
+"""YAML text to plain values and back; values that YAML silently misreads are refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Read a file of keys with values.
 
     Raises:
-        ConfigError: The file is missing, no text, no YAML, gives a key twice, or holds no keys.
+        ConfigError: The file is missing, is not text or YAML, repeats a key, or has no keys.
     """
     try:
         value = parse_yaml(path.read_text(encoding="utf-8-sig"))
@@ -35,7 +35,7 @@ def parse_yaml(text: str) -> Any:
     """Read one YAML value.
 
     Raises:
-        ConfigError: It is not valid, or a number is written as YAML alone understands it.
+        ConfigError: It is not valid, repeats a key, or has a number to the base of 8 or 60.
     """
     try:
         return yaml.load(text, _Loader)  # A SafeLoader: no tag constructs objects.
@@ -47,11 +47,13 @@ def parse_yaml(text: str) -> Any:
         raise ConfigError(f"not valid YAML: {' '.join(str(error).split())}") from None
 
 
+# Not ruamel.yaml: PyYAML is installed anyway, for timm's huggingface_hub, and this loader refuses
+# what YAML 1.2 has changed for good reason.
 class _Loader(yaml.SafeLoader):
-    """A SafeLoader without two traps: repeated keys, and numbers to the base of 8 or 60."""
+    """A SafeLoader that refuses repeated keys and numbers to the base of 8 or 60."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Refuse a key that stands twice; YAML parsers keep the last."""
+        """Refuse a repeated key, of which PyYAML would keep the last value."""
         seen = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value in seen:
@@ -78,6 +80,24 @@ def _refusal(problem: str, node: yaml.Node) -> yaml.MarkedYAMLError:
     return yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark)
 
 
-def dump_yaml(values: Mapping[str, Any]) -> str:
-    """Return plain values as YAML text, keys in their order."""
-    return yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)
+def dump_yaml(values: Mapping[str, Any], *, short_lists: bool = False) -> str:
+    """Return plain values as YAML text, keys in their order.
+
+    Args:
+        values: What to write.
+        short_lists: If True, lists of integers, such as colours, stand on one line.
+    """
+    dumper = _ShortListDumper if short_lists else yaml.SafeDumper
+    return yaml.dump(dict(values), Dumper=dumper, sort_keys=False, allow_unicode=True)
+
+
+class _ShortListDumper(yaml.SafeDumper):
+    """A SafeDumper that writes lists of integers in flow style."""
+
+
+def _represent_list(dumper: yaml.SafeDumper, values: list[Any]) -> yaml.Node:
+    flow = all(isinstance(value, int) for value in values)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", values, flow_style=flow)
+
+
+_ShortListDumper.add_representer(list, _represent_list)

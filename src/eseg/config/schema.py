@@ -1,6 +1,6 @@
-"""The sections of a run's YAML that belong to the run as a whole, and the run itself.
+"""A run's config, and those of its sections that concern the run as a whole.
 
-Sections that configure one piece of code (model, augmentation, loss, ...) stand beside that code.
+Sections that configure one piece of code (model, augmentation, loss, ...) are beside that code.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from eseg.data.loaders import LoaderConfig
-from eseg.data.transforms import AugmentConfig, ResizeConfig
+from eseg.data.transforms import AugmentConfig
 from eseg.losses import LossConfig
 from eseg.models import ModelConfig
 from eseg.runtime.network_info import Precision
+from eseg.runtime.resizing import ResizeConfig
 from eseg.streets import StreetsConfig
 
 STREETS = "streets"
-"""The data set that needs no files."""
+"""Name of the data set that needs no files."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,9 @@ class PseudoConfig:
         dataset: Path of a data set's YAML, relative to the config that names it; `eseg
             pseudo-label` writes one beside its labels, and `eseg self-train` fills it in. Its
             classes must be those of the labelled set.
-        root: Where that data set lies, instead of what its YAML says.
+        root: Where that data set lies, in place of the root in its YAML.
         split: Split to train on.
-        fraction: Its share of every batch, in (0, 1); the rest comes from the labelled set.
+        fraction: Its share of every batch, in (0, 1); the rest is from the labelled set.
     """
 
     dataset: Path | None = None
@@ -38,25 +39,25 @@ class PseudoConfig:
     fraction: float = 0.5
 
     def __post_init__(self) -> None:
-        """Refuse a share that leaves one of the two sources out."""
+        """Refuse a share that leaves out one of the two sources."""
         if not 0 < self.fraction < 1:
             raise ValueError(f"fraction must be above 0 and below 1, not {self.fraction}")
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Which data set a run uses.
+    """The data set of a run.
 
     Attributes:
-        dataset: Path of a data set's YAML, relative to the config that names it, or a built-in
-            name: `streets`, `cityscapes`, `ade20k`, `vistas`, `vistas_v2`, `camvid`.
-        root: Where that data set lies, instead of what its YAML says; the official ones need it.
+        dataset: Path of a data set's YAML, relative to the config that names it, or the name of
+            one that needs none (`eseg.config.NAMED_SETS`), such as `streets` or `cityscapes`.
+        root: Where that data set lies, in place of the root in its YAML; named ones need it.
         train_split: Split to train on.
         val_split: Split to evaluate on.
         streets: Size, lengths and seed of the procedural scenes, for `dataset: streets`.
-        pseudo: Images with pseudo-labels that make up a part of every batch, or null.
-        resize: The size that every image is brought to first, in training, evaluation and use;
-            labels come out at the image's own size. Null for images as they are.
+        pseudo: Images with pseudo-labels that are a part of every batch, or null.
+        resize: The size that every image is resized to first, in training, evaluation and use;
+            labels are at the image's own size. Null for images as they are.
     """
 
     dataset: Path = Path(STREETS)
@@ -70,13 +71,13 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class InitConfig:
-    """What the weights start from.
+    """The weights that a run starts from.
 
     Attributes:
         pretrained_backbone: True for the ImageNet weights named in the preset, a path for weights
             in a file, False for random ones.
-        checkpoint: A checkpoint of another run to fine-tune. The head is kept if the classes are
-            the same and made anew if they are not; everything before it is kept.
+        checkpoint: A checkpoint of another run to fine-tune. Its head is replaced if the classes
+            differ; everything before the head is kept.
     """
 
     pretrained_backbone: bool | Path = False
@@ -124,19 +125,19 @@ class OptimConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Length of a run and how it computes.
+    """Length, batches and precision of a run.
 
     Attributes:
         steps: Optimiser steps.
         batch_size: Images per step, over all processes and accumulated parts.
-        accumulate: Parts in which each process works through its share of a batch.
+        accumulate: Parts into which each process divides its share of a batch.
         ema_decay: Decay of the averaged weights, which are evaluated and kept, in [0, 1).
         precision: `auto` is bf16 on a GPU that has it and fp32 elsewhere.
-        channels_last: Whether tensors are stored channels last: faster on CPUs and tensor cores.
-        compile: Whether torch.compile is applied: a slow start, then faster steps.
+        channels_last: If True, tensors are stored channels last: faster on CPUs and tensor cores.
+        compile: If True, torch.compile is applied: a slow start, then faster steps.
         eval_every: Steps between evaluations; the last step is always evaluated.
-        checkpoint_every: Steps between writings of the `last` checkpoint, which every evaluation
-            writes too.
+        checkpoint_every: Steps between writes of the `last` checkpoint; every evaluation writes
+            it too.
         log_every: Steps between log lines.
     """
 
@@ -152,7 +153,7 @@ class TrainConfig:
     log_every: int = 10
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot run."""
+        """Refuse values out of range."""
         for name in (
             "steps", "batch_size", "accumulate", "eval_every", "checkpoint_every", "log_every",
         ):  # fmt: skip
@@ -164,19 +165,19 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Everything that determines a training run; the keys of its YAML.
+    """Everything that a training run depends on; the fields are the keys of its YAML.
 
     Attributes:
-        model: A `preset` and the `ModelConfig` fields that differ from it; the number of classes
-            is that of the data set.
+        model: A `preset` and the fields of `ModelConfig` that differ from it; the number of
+            classes is that of the data set.
         data: Data set and splits.
         augment: Random scale, crop and flip.
         train: Length, batch and precision.
         optim: Optimiser and schedule.
         loss: Choice of hard pixels, class weights.
         loader: Worker processes.
-        init: What the weights start from.
-        seed: Of weights, sample order and augmentation.
+        init: The weights to start from.
+        seed: Seed of weights, sample order and augmentation.
     """
 
     model: ModelConfig

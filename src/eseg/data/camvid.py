@@ -1,6 +1,6 @@
-"""CamVid in its two layouts: SegNet's at 480x360, and the original at 960x720 in colours.
+"""CamVid in two layouts: SegNet's at 480x360, and the original at 960x720 with colour masks.
 
-Both are scored on the 11 classes and with the splits that SegNet introduced.
+Both have the 11 classes and the splits that SegNet introduced.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ ORIGINAL_CLASSES = {
     },
     "bicyclist": {"Bicyclist": (0, 128, 192), "MotorcycleScooter": (192, 0, 192)},
 }
-"""The original 32 classes but Void, with their colours in label_colors.txt, under those 11."""
+"""The original 32 classes but Void, with their colours in label_colors.txt, by class of the 11."""
 
 TRAIN = (
     *(f"0001TP_{frame:06}" for frame in range(6690, 8521, 30)),
@@ -91,16 +91,16 @@ TRAIN = (
     *(f"0016E5_{frame:05}" for frame in range(8190, 8641, 30)),
 )
 VAL = tuple(f"0016E5_{frame:05}" for frame in range(7959, 8160, 2))
-"""Frames of SegNet's splits; those in neither are its test split."""
+"""Frames of SegNet's splits; all others are its test split."""
 
 _STILLS, _APPROVED = "701_StillsRaw_full", "LabeledApproved_full"
 
 
 def describe(root: Path) -> FolderConfig:
-    """The data set with its 11 classes; splits `train`, `val` and `test`.
+    """Describe the data set with its 11 classes; splits `train`, `val` and `test`.
 
     Args:
-        root: The folder that holds train/, trainannot/ and so on, or 701_StillsRaw_full/.
+        root: The folder with train/, trainannot/ and so on, or with 701_StillsRaw_full/.
 
     Raises:
         DataError: There is no such folder.
@@ -144,7 +144,7 @@ def _describe_original(root: Path) -> FolderConfig:
 
 
 def _test_frames(root: Path) -> Iterator[str]:
-    """The frames on the disk that belong to neither of the other splits."""
+    """Yield the frames on the disk that are in neither of the other splits."""
     others = {*TRAIN, *VAL}
     for path in sorted((root / _STILLS).glob("*.png")):
         if path.stem not in others and not path.name.startswith("."):

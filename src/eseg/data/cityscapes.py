@@ -1,4 +1,4 @@
-"""Cityscapes as its archives unpack: leftImg8bit/, gtFine/ and gtCoarse/ in one root."""
+"""Cityscapes in the layout of its archives: leftImg8bit/, gtFine/ and gtCoarse/ in one root."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ CLASSES = ClassTable(
 )
 LABEL_IDS = tuple(label_id for _, label_id, _ in _CLASSES)
 IGNORED_LABEL_IDS = (0, 1, 2, 3, 4, 5, 6, 9, 10, 14, 15, 16, 18, 29, 30)
-"""Ids that the official evaluation passes over."""
+"""Ids that the official evaluation ignores."""
 
 _SPLITS = {
     # name: (folder of images, kind of labels)
@@ -56,14 +56,14 @@ _SPLITS = {
 
 
 def describe(root: Path) -> FolderConfig:
-    """The data set with its 19 evaluated classes.
+    """Describe the data set with its 19 evaluated classes.
 
     Splits: `train`, `val` and `test` (images only: its labels are not public), `train_extra` with
     coarse labels, and the coarse labels of the first two as `train_coarse` and `val_coarse`. Masks
-    are the labelIds files, or labelTrainIds where only those were made.
+    are the labelIds files, or labelTrainIds if there are only those.
 
     Args:
-        root: The folder that holds leftImg8bit/.
+        root: The folder with leftImg8bit/.
 
     Raises:
         DataError: There is no such folder.
@@ -94,5 +94,5 @@ def describe(root: Path) -> FolderConfig:
 
 
 def _holds(root: Path, encoding: str) -> bool:
-    """Whether there is a mask of this encoding anywhere."""
+    """Tell whether there is a mask of this encoding in any split."""
     return any(True for _ in root.glob(f"gt*/*/*/*_gt*_{encoding}.png"))

@@ -1,4 +1,4 @@
-"""Contract of a data set: classes, a length, and samples."""
+"""The contract of a data set: classes, a length, and samples."""
 
 from __future__ import annotations
 
@@ -9,15 +9,20 @@ from eseg.runtime.class_table import ClassTable, Sample
 
 @runtime_checkable
 class SegmentationDataset(Protocol):
-    """Anything with classes, a length and samples; `Streets` and `Folder` are two."""
+    """One split of a data set; `Folder` and `Streets` are two implementations."""
 
     @property
     def classes(self) -> ClassTable:
         """Names and colours, in the order of the ids in the masks."""
         ...
 
+    @property
+    def absent_counts(self) -> bool:
+        """True if a class that is predicted but nowhere true counts as 0 in the mean IoU."""
+        ...
+
     def __len__(self) -> int:
-        """Number of samples in the split."""
+        """Return the number of samples."""
         ...
 
     def __getitem__(self, index: int) -> Sample:

@@ -1,4 +1,4 @@
-"""Any folder of images and masks as a data set, described by one YAML file."""
+"""A folder of images and masks as a data set, described by one YAML file."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from eseg.data.dataset import SegmentationDataset
 from eseg.data.listing import SplitConfig, list_pairs
-from eseg.data.mask_values import IDS, Colour, MaskReader, MaskValues
+from eseg.data.mask_values import IDS, MaskReader, MaskValues
 from eseg.data.reading import read_image
 from eseg.errors import DataError
-from eseg.runtime.class_table import IGNORE_INDEX, ClassTable, Sample
+from eseg.runtime.class_table import IGNORE_INDEX, ClassTable, Colour, Sample
 
 _SHOWN = 3
 
@@ -24,8 +23,8 @@ class ClassConfig:
     """One class; its place in the list is its id inside eseg.
 
     Attributes:
-        name: What to call it.
-        colour: (red, green, blue) in [0, 255], for pictures, and in colour masks its colour.
+        name: Its name in reports and pictures.
+        colour: (red, green, blue) in [0, 255], used in pictures and to read colour masks.
         ids: The values in the mask files that mean this class; by default its place in the list.
         colours: Further colours that mean this class in colour masks.
     """
@@ -41,20 +40,19 @@ class FolderConfig:
     """A data set on the disk; the fields are the keys of its YAML file.
 
     Attributes:
-        name: What to call the data set.
+        name: The name of the data set in messages.
         root: The folder that everything else is relative to.
         splits: Splits by name, usually `train` and `val`.
         classes: The classes in the order of their ids.
-        mask_values: Whether masks store ids (greyscale or palette) or are pictures in the
-            classes' colours.
+        mask_values: `ids` if masks store ids (greyscale or palette), `colours` if they are
+            pictures in the classes' colours.
         ignore_index: Values in the mask files that mean 'no label'. Any value that is neither
             here nor in a class is an error.
         ignore_colours: The same for colour masks.
-        image_suffix: How the images' file names end, as `_leftImg8bit.png`; by default only the
-            extension is taken off to make `{stem}`.
-        absent_counts: What becomes of a class that is predicted but nowhere true: it is left out
-            of the mean IoU (False), or counts as 0 (True), as some data sets' own evaluation has
-            it.
+        image_suffix: End of the images' file names, such as `_leftImg8bit.png`, that is removed
+            to make `{stem}`; by default only the extension is removed.
+        absent_counts: If True, a class that is predicted but nowhere true counts as 0 in the mean
+            IoU, as in some data sets' own evaluation. If False, it is left out.
     """
 
     name: str
@@ -68,19 +66,19 @@ class FolderConfig:
     absent_counts: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse classes that cannot be told apart."""
+        """Refuse classes that cannot be distinguished."""
         self.class_table()
         self.labels_by_value()
 
     def class_table(self) -> ClassTable:
-        """Names and colours of the classes."""
+        """Return names and colours of the classes."""
         return ClassTable(
             tuple(entry.name for entry in self.classes),
             tuple(entry.colour for entry in self.classes),
         )
 
     def labels_by_value(self) -> dict[int | Colour, int]:
-        """What every value in a mask file means: a class id, or `IGNORE_INDEX`.
+        """Map every value in mask files to its meaning: a class id, or `IGNORE_INDEX`.
 
         The keys are ids, or colours where the masks are pictures.
 
@@ -113,15 +111,15 @@ class FolderConfig:
         return labels
 
     def mask_reader(self) -> MaskReader:
-        """What reads its masks."""
+        """Make the reader of the masks."""
         return MaskReader(self.name, self.mask_values, self.labels_by_value())
 
 
 class Folder:
     """One split of a data set on the disk; a `SegmentationDataset`.
 
-    That every image has a mask is checked at once, the contents of a file when it is read. In a
-    split without masks no pixel of any sample has a label.
+    The list of files is checked at once: every image has a mask. A file's contents are checked
+    when it is read. In a split without masks no pixel has a label.
 
     Attributes:
         config: The description.
@@ -157,8 +155,13 @@ class Folder:
 
     @property
     def is_labelled(self) -> bool:
-        """Whether the split has masks."""
+        """True if the split has masks."""
         return self.config.splits[self.split].is_labelled
+
+    @property
+    def absent_counts(self) -> bool:
+        """True if a class that is predicted but nowhere true counts as 0 in the mean IoU."""
+        return self.config.absent_counts
 
     def __getitem__(self, index: int) -> Sample:
         """Read one sample.
@@ -179,7 +182,7 @@ class Folder:
 
 
 def list_split(config: FolderConfig, split: str) -> list[tuple[Path, Path | None]]:
-    """The images of a split and their masks, sorted; whether the files exist is not looked at.
+    """List the images of a split and their masks, sorted; the files need not exist.
 
     Raises:
         DataError: There is no such split or root, or the split is empty.
@@ -191,28 +194,23 @@ def list_split(config: FolderConfig, split: str) -> list[tuple[Path, Path | None
         )
     if not config.root.is_dir():
         raise DataError(
-            f"{config.root}: the root of data set '{config.name}' is no folder; "
-            "put the data there, or say where it is with `root` (data.root=PATH)"
+            f"{config.root}: the root of data set '{config.name}' is not a folder; "
+            "put the data there, or say where it is with `root` (data.root=PATH in a run)"
         )
     pairs = list_pairs(config.root, config.splits[split], config.image_suffix)
     if not pairs:
         raise DataError(
             f"split '{split}' of data set '{config.name}' is empty: "
             f"{config.splits[split].source} gives nothing in {config.root}; "
-            "is the root right (data.root=PATH)?"
+            "check the patterns and `root` (data.root=PATH in a run)"
         )
     return [
         (config.root / image, None if mask is None else config.root / mask) for image, mask in pairs
     ]
 
 
-def absent_counts(dataset: SegmentationDataset) -> bool:
-    """Whether a class that is predicted but nowhere true counts as 0 in a data set's mean IoU."""
-    return isinstance(dataset, Folder) and dataset.config.absent_counts
-
-
 def check_sizes(image: tuple[Path, tuple[int, ...]], mask: tuple[Path, tuple[int, ...]]) -> None:
-    """Refuse a mask that does not fit its image; both are given as file and (height, width).
+    """Refuse a mask of another size than its image; each is given as file and (height, width).
 
     Raises:
         DataError: The sizes differ.
@@ -233,7 +231,7 @@ def check_sizes(image: tuple[Path, tuple[int, ...]], mask: tuple[Path, tuple[int
 def listing_faults(
     config: FolderConfig, split: str, images: Sequence[Path], masks: Sequence[Path]
 ) -> Iterator[tuple[DataError, list[Path]]]:
-    """What is wrong with the list of a split: files that are not there, names that are not unique.
+    """Find missing files and repeated names in the list of a split.
 
     Args:
         config: The data set.
@@ -242,7 +240,7 @@ def listing_faults(
         masks: Their masks in the same order.
 
     Yields:
-        An error and all the files that it is about.
+        An error and all the files that it concerns.
     """
     what = f"split '{split}' of data set '{config.name}'"
     for paths, kind in ((images, "images"), (masks, "masks")):

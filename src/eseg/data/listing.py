@@ -1,4 +1,4 @@
-"""Which images a split has, and which mask belongs to which: patterns, list files, templates."""
+"""Images of a split and their masks, from patterns, list files and templates."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WILDCARD = re.compile(r"[*?\[]")
 
 @dataclass(frozen=True)
 class SplitConfig:
-    """Where the images of one split lie, and which mask belongs to which.
+    """The images of one split and their masks.
 
     Attributes:
         images: Patterns below the root, with `*`, `?`, `[...]` within a name and `**` for any
@@ -26,12 +26,12 @@ class SplitConfig:
             `list_file` or `lines` instead at most one path, in which `{line}` stands for the line.
         masks: The mask of an image, below the root. `{stem}` stands for the image's file name
             without `image_suffix`, `{folder}` for its folder below the part of the pattern that
-            has no wildcard, or for the folder in the line of a list. Without it the images that
-            patterns name have no masks: they can be labelled, but not trained or measured on.
-        list_file: A text file below the root, or absolute, one image per line; without `masks`
-            also its mask, after a tab or space. Empty lines and lines that begin with # are
-            skipped.
-        lines: The lines of such a file, given here.
+            has no wildcard, or for the folder in the line of a list. If None, images named by
+            patterns have no masks: they can be labelled, but not trained or measured on.
+        list_file: A text file below the root, or absolute, with one image per line; without
+            `masks` also its mask, after a tab or space. Empty lines and lines that begin with #
+            are skipped.
+        lines: The lines of such a file, in place of the file.
     """
 
     images: tuple[str, ...] = ()
@@ -56,31 +56,31 @@ class SplitConfig:
 
     @property
     def is_list(self) -> bool:
-        """Whether the images are listed one by one."""
+        """True if the images are listed one by one."""
         return self.list_file is not None or bool(self.lines)
 
     @property
     def is_labelled(self) -> bool:
-        """Whether the images have masks."""
+        """True if the images have masks."""
         return self.masks is not None or self.is_list
 
     @property
     def source(self) -> str:
-        """Where the split comes from, for messages."""
+        """The list file or the patterns, for messages."""
         return self.list_file or " or ".join(self.images)
 
 
 def list_pairs(root: Path, split: SplitConfig, image_suffix: str) -> list[Pair]:
-    """Images and masks of a split, sorted by image; whether the files exist is not looked at.
+    """List the images and masks of a split, sorted by image; the files need not exist.
 
     Args:
         root: The folder that all paths are relative to.
-        split: Where to look.
-        image_suffix: What is taken off an image's file name to make `{stem}`; if empty, the
+        split: The patterns or the list.
+        image_suffix: End of an image's file name that is removed to make `{stem}`; if empty, the
             extension.
 
     Raises:
-        DataError: The list file cannot be read, or a path in it is none; an image lacks the suffix.
+        DataError: The list file cannot be read or has a wrong line; an image lacks the suffix.
     """
     if split.list_file is not None:
         path = root / split.list_file
@@ -115,7 +115,7 @@ def _read_lines(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"{path}: the list file cannot be read ({error}); "
-            "correct `list_file`, or the root (data.root=PATH)"
+            "correct `list_file`, or `root` (data.root=PATH in a run)"
         ) from error
 
 

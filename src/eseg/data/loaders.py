@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, default_collate
 
+from eseg.data.cores import usable_cores
 from eseg.data.dataset import SegmentationDataset
 from eseg.data.samples import (
     EvalDataset,
@@ -26,23 +27,23 @@ from eseg.data.samples import (
     TrainDataset,
 )
 from eseg.data.sampling import MixedSampler, TrainSampler, split_batch
-from eseg.data.transforms import AugmentConfig, ResizeConfig
+from eseg.data.transforms import AugmentConfig
 from eseg.errors import DataError
+from eseg.runtime.resizing import ResizeConfig
 
 _MAX_AUTOMATIC_WORKERS = 16
 
 
 @dataclass(frozen=True)
 class LoaderConfig:
-    """How samples are read while the network computes.
+    """Worker processes that read samples while the network computes.
 
     Attributes:
-        workers: Processes that read and augment; 0 reads in the training process, None takes one
-            per core of this process but one, shared among the processes of this machine, at
-            most 16. The batches do not depend on it.
+        workers: Processes that read and augment; the batches do not depend on it. 0 reads in the
+            training process, None is automatic (`automatic_workers`).
         prefetch: Batches that each worker holds ready.
-        pin_memory: Whether batches are put where a CUDA device fetches them fastest; without
-            such a device nothing happens.
+        pin_memory: If True, batches are put into page-locked memory, from which a CUDA device
+            copies fastest; without such a device it has no effect.
     """
 
     workers: int | None = None
@@ -50,7 +51,7 @@ class LoaderConfig:
     pin_memory: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse numbers that cannot be meant."""
+        """Refuse numbers out of range."""
         if self.workers is not None and self.workers < 0:
             raise ValueError(f"workers: 0 or more, or null for automatic, not {self.workers}")
         if self.prefetch < 1:
@@ -61,20 +62,20 @@ Item = TypeVar("Item")
 
 
 class Loader(Generic[Item]):
-    """A PyTorch `DataLoader` that raises what is wrong with the data as one clear `DataError`.
+    """A PyTorch `DataLoader` that raises faults of the data as one clear `DataError`.
 
-    Iterate over it as often as wanted; each time starts worker processes and ends them with it.
+    It can be iterated over repeatedly; each time starts worker processes and ends them.
     """
 
     def __init__(self, torch_loader: DataLoader[Any]) -> None:
         self.torch_loader = torch_loader
 
     def __len__(self) -> int:
-        """Number of items; `TypeError` for training batches, which do not end."""
+        """Return the number of items; raise `TypeError` for training batches, which do not end."""
         return len(self.torch_loader)
 
     def __iter__(self) -> Iterator[Item]:
-        """Items in order; raises the first `DataError` in the place of the item it spoiled."""
+        """Yield items in order; raise the first `DataError` in place of its item."""
         for item in self.torch_loader:
             if isinstance(item, DataError):
                 raise item
@@ -94,22 +95,22 @@ def make_train_loader(
     start_step: int = 0,
     config: LoaderConfig | None = None,
 ) -> Loader[TrainBatch]:
-    """Endless batches of augmented crops, in the order of `TrainSampler`.
+    """Make endless batches of augmented crops, in the order of `TrainSampler`.
 
     Args:
-        dataset: The training split; with workers it travels to them, so it must pickle.
+        dataset: The training split; it must pickle, as it is sent to the workers.
         augmentation: Crop size and ranges.
         batch_size: Samples per batch of this process.
-        seed: In [0, 2**32); decides the order and every crop.
+        seed: In [0, 2**32); the order and every crop depend on it.
         pseudo: A second source, of the same classes, that gives a part of every batch.
-        resize: What the images of every source are brought to before they are augmented.
-        rank: Which process this is.
+        resize: The size that images of every source are resized to before augmentation.
+        rank: Number of this process.
         world: Number of processes.
-        start_step: The first step whose batch is wanted: in a resumed run the steps done before.
-        config: Workers and their like; the batches do not depend on it.
+        start_step: The first step to give a batch for: in a resumed run the steps done before.
+        config: Worker processes; the batches do not depend on it.
 
     Raises:
-        DataError: A source is empty, or its part of a batch is no whole number.
+        DataError: A source is empty, or its part of a batch is not a whole number.
     """
     datasets, parts = (dataset,), (batch_size,)
     if pseudo is not None:
@@ -139,15 +140,15 @@ def make_eval_loader(
     world: int = 1,
     config: LoaderConfig | None = None,
 ) -> Loader[EvalImage]:
-    """The whole images of this process's share, one at a time and in order.
+    """Make a loader of the whole images of this process's share, one at a time and in order.
 
     The shares `range(rank, len(dataset), world)` hold every image once: no padding, no repeats.
 
     Args:
         dataset: The split to evaluate.
-        rank: Which process this is.
+        rank: Number of this process.
         world: Number of processes.
-        config: Workers and their like.
+        config: Worker processes.
     """
     return Loader(
         DataLoader(
@@ -160,13 +161,11 @@ def make_eval_loader(
 
 
 def automatic_workers() -> int:
-    """Cores that this process may use, less the one that trains; between 1 and 16.
+    """Count the cores that this process may use, less the one that trains; between 1 and 16.
 
     Processes that torchrun starts on one machine (`LOCAL_WORLD_SIZE`) share its cores.
     """
-    affinity = getattr(os, "sched_getaffinity", None)  # Not on macOS.
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    share = cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    share = usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return max(1, min(share - 1, _MAX_AUTOMATIC_WORKERS))
 
 
@@ -175,8 +174,8 @@ def _torch_options(config: LoaderConfig) -> dict[str, Any]:
     options: dict[str, Any] = {
         "num_workers": workers,
         "pin_memory": config.pin_memory and torch.cuda.is_available(),
-        # Left alone, every new iterator takes a number from the global generator and so changes
-        # the dropout of whatever is trained.
+        # Without one, every new iterator draws from the global generator, which changes the
+        # dropout of the network that is trained.
         "generator": torch.Generator(),
     }
     if workers > 0:
@@ -186,14 +185,14 @@ def _torch_options(config: LoaderConfig) -> dict[str, Any]:
 
 
 def _context() -> BaseContext:
-    """How workers start: forked from a clean server process that has imported PyTorch once.
+    """Choose how workers start: forked from a server process that has imported PyTorch once.
 
     Plain `fork` copies a process that already runs threads, whose locks may be held: it can hang.
-    `spawn` is as safe, but each worker imports PyTorch anew, two seconds of a core apiece.
+    `spawn` is as safe, but each worker imports PyTorch again, which takes two seconds of a core.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
-    from multiprocessing import forkserver  # not where it could not run
+    from multiprocessing import forkserver  # cannot be imported on every system
 
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
@@ -204,8 +203,8 @@ def _context() -> BaseContext:
 
 @contextmanager
 def _ignored_interrupts() -> Iterator[None]:
-    """Let processes that start in here ignore Ctrl-C: who started them ends them."""
-    if threading.current_thread() is not threading.main_thread():  # only that one may set it
+    """Let processes that start in this block ignore Ctrl-C; their parent ends them."""
+    if threading.current_thread() is not threading.main_thread():  # only that one may set handlers
         yield
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -216,9 +215,9 @@ def _ignored_interrupts() -> Iterator[None]:
 
 
 def _end_with_trainer(_worker: int) -> None:
-    """In a worker: end when the process that uses its samples has been killed.
+    """End this worker when the process that uses its samples has been killed.
 
-    PyTorch's own watch is kept on the server process, which lives as long as its workers do.
+    PyTorch itself watches the server process, which lives as long as its workers do.
     """
     trainer = multiprocessing.parent_process()
     if trainer is not None:
@@ -226,7 +225,7 @@ def _end_with_trainer(_worker: int) -> None:
 
 
 def _collate(samples: list[tuple[Tensor, Tensor] | DataError]) -> TrainBatch | DataError:
-    """Stack samples; the first error stands for the whole batch."""
+    """Stack samples to a batch, or return the first error among them."""
     for sample in samples:
         if isinstance(sample, DataError):
             return sample

@@ -1,4 +1,4 @@
-"""The values in mask files as class ids."""
+"""Class ids from the values in mask files."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from jaxtyping import Int16, Int32, Integer, UInt8
 
 from eseg.data.reading import read_mask_colours, read_mask_ids
 from eseg.errors import DataError
+from eseg.runtime.class_table import Colour
 
-Colour = tuple[int, int, int]
 MaskValues = Literal["ids", "colours"]
 
 IDS = 65_536
-"""Ids in mask files lie below this."""
+"""Ids in mask files are below this."""
 
 _UNLISTED = -1
 
 
 @dataclass(frozen=True)
 class MaskReader:
-    """Reads the masks of one data set.
+    """Reader of the masks of one data set.
 
     Attributes:
         name: The data set, for messages.
-        mask_values: Whether the masks store ids or are pictures in the classes' colours.
-        labels: What every id or colour means: a class id, or `IGNORE_INDEX`.
+        mask_values: `ids` if masks store ids, `colours` if they are pictures.
+        labels: The meaning of every id or colour: a class id, or `IGNORE_INDEX`.
     """
 
     name: str
@@ -64,8 +64,8 @@ class MaskReader:
 def _look_up_ids(
     values: Integer[np.ndarray, "height width"], labels: Mapping[int | Colour, int]
 ) -> Int16[np.ndarray, "height width"]:
-    """Labels of the ids in a mask, `_UNLISTED` where an id has none."""
-    table = np.full(IDS, _UNLISTED, np.int16)
+    """Look up the labels of the ids in a mask; `_UNLISTED` where an id has none."""
+    table = np.full(IDS, _UNLISTED, np.int16)  # (65536,)
     table[list(labels)] = list(labels.values())
     if values.dtype != np.int32:  # 8 and 16 bits cannot leave the table.
         return table.take(values)
@@ -76,16 +76,16 @@ def _look_up_ids(
 def _look_up_colours(
     pixels: UInt8[np.ndarray, "height width 3"], labels: Mapping[int | Colour, int]
 ) -> Int16[np.ndarray, "height width"]:
-    """Labels of the colours in a mask, `_UNLISTED` where a colour has none."""
-    listed = pack_colours(np.array(list(labels), np.uint8))
+    """Look up the labels of the colours in a mask; `_UNLISTED` where a colour has none."""
+    listed = pack_colours(np.array(list(labels), np.uint8))  # (colours,)
     order = np.argsort(listed)
     listed, ids = listed[order], np.array(list(labels.values()), np.int16)[order]
-    packed = pack_colours(pixels)
-    place = np.searchsorted(listed, packed).clip(max=len(listed) - 1)
+    packed = pack_colours(pixels)  # (height, width)
+    place = np.searchsorted(listed, packed).clip(max=len(listed) - 1)  # (height, width)
     return np.where(listed[place] == packed, ids[place], np.int16(_UNLISTED))
 
 
 def pack_colours(colours: UInt8[np.ndarray, "*places 3"]) -> Int32[np.ndarray, "*places"]:
-    """One number per colour."""
+    """Pack each colour into one number."""
     red, green, blue = np.moveaxis(colours.astype(np.int32), -1, 0)
     return red << 16 | green << 8 | blue

@@ -1,4 +1,4 @@
-"""Image and mask files as arrays: one reader each, and one kind of error for everything broken."""
+"""Image and mask files as arrays; every fault of a file is a `DataError`."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _GREY_STEPS = {"L;2": 85, "L;4": 17}
 def read_image(path: Path) -> UInt8[np.ndarray, "height width 3"]:
     """Read a picture as 8-bit RGB, turned upright.
 
-    It is the runtime's own reader, `eseg.runtime.images.read_image`, which says how each kind of
-    file becomes RGB.
+    `eseg.runtime.images.read_image`, which it calls, documents the conversion of each kind of
+    file.
 
     Args:
         path: A JPEG, PNG, WebP, TIFF or BMP file of at most `eseg.runtime.images.MAX_PIXELS`.
 
     Raises:
-        DataError: The file is missing, empty, truncated, too large or no such picture.
+        DataError: The file is missing, empty, truncated, too large or not such a picture.
     """
     with _data_errors():
         return images.read_image(path)
@@ -97,7 +97,7 @@ def read_mask_colours(path: Path) -> UInt8[np.ndarray, "height width 3"]:
 
 
 def _open_lossless(path: Path) -> tuple[Image.Image, str]:
-    """What `open_picture` gives, unless lossy compression has changed the ids or colours."""
+    """Open a mask and give its raw mode; refuse lossy compression, which changes its values."""
     with _data_errors():
         image, rawmode = images.open_picture(path)
     if _is_lossy(image, path):
@@ -123,7 +123,7 @@ def _is_lossy(image: Image.Image, path: Path) -> bool:
 
 @contextmanager
 def _data_errors() -> Iterator[None]:
-    """What is no image is wrong data here, and a data set can do without it."""
+    """Turn errors about images into errors about the data set, with the remedy for it."""
     try:
         yield
     except ImageError as error:

@@ -1,4 +1,4 @@
-"""Samples as PyTorch takes them: augmented crops to train on, whole images to evaluate."""
+"""Samples for PyTorch: augmented crops to train on, whole images to evaluate."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from torch.utils.data import Dataset
 
 from eseg.data.dataset import SegmentationDataset
 from eseg.data.sampling import AUGMENTATION_STREAMS, Key
-from eseg.data.transforms import AugmentConfig, ResizeConfig, augment
+from eseg.data.transforms import AugmentConfig, augment
 from eseg.errors import DataError
+from eseg.runtime.resizing import ResizeConfig
 
 
 class TrainBatch(NamedTuple):
     """Crops of one training step, 8-bit as they travel between processes.
 
     Attributes:
-        image: RGB in [0, 255]; `to_float` makes it what the model takes.
-        mask: Class ids, or 255 for pixels without a label; the loss takes `mask.long()`.
+        image: RGB in [0, 255]; `to_float` converts it to the model's input.
+        mask: Class ids, or `IGNORE_INDEX` where there is no label; the loss takes `mask.long()`.
     """
 
     image: UInt8[Tensor, "batch 3 height width"]
@@ -30,11 +31,11 @@ class TrainBatch(NamedTuple):
 
 
 class EvalImage(NamedTuple):
-    """One whole image at its own size.
+    """One whole image at its own size, laid out as images are stored.
 
     Attributes:
         image: RGB in [0, 255].
-        mask: Class ids, or 255 for pixels without a label.
+        mask: Class ids, or `IGNORE_INDEX` where there is no label.
         name: The sample's name, unique in its split.
     """
 
@@ -48,15 +49,16 @@ class TrainDataset(Dataset[tuple[Tensor, Tensor] | DataError]):
     """Augmented samples by (epoch, index); the same key gives the same crop, anywhere.
 
     The random numbers come from `default_rng` over the words (constant, seed, epoch, index), in
-    this order; nothing else has a say, neither the worker nor the step nor earlier samples. A
-    `DataError` is returned, not raised: PyTorch would bury a worker's error in a traceback.
+    this order, and depend on nothing else: not on the worker, the step or earlier samples. A
+    `DataError` is returned, not raised: PyTorch would hide a worker's error in a traceback.
 
     Attributes:
-        dataset: Where the samples come from.
+        dataset: The samples before augmentation.
         augmentation: Crop size and ranges.
         seed: In [0, 2**32).
-        source: Which source of the batches this is; it decides the constant.
-        resize: What images are brought to before they are augmented.
+        source: Number of the source, which selects the constant: 0 for the labelled set, 1 for
+            pseudo-labels.
+        resize: The size that images are resized to before augmentation; None for their own.
     """
 
     dataset: SegmentationDataset
@@ -66,7 +68,7 @@ class TrainDataset(Dataset[tuple[Tensor, Tensor] | DataError]):
     resize: ResizeConfig | None = None
 
     def __getitem__(self, key: Key) -> tuple[Tensor, Tensor] | DataError:
-        """Read and augment sample `index` as it is in `epoch`."""
+        """Read sample `index` and augment it for `epoch`."""
         epoch, index = key
         words = (AUGMENTATION_STREAMS[self.source], self.seed, epoch, index)
         rng = np.random.default_rng(words)
@@ -93,7 +95,7 @@ class PseudoLabelled:
     """Training samples whose labels come from another network (section 4.4).
 
     Attributes:
-        dataset: The samples; pixels that network was not sure of have no label.
+        dataset: The samples; pixels with a low confidence have no label.
         fraction: Their share of every batch, in (0, 1); the rest comes from the labelled set.
     """
 
@@ -103,7 +105,7 @@ class PseudoLabelled:
 
 @dataclass(frozen=True)
 class EvalDataset(Dataset[EvalImage | DataError]):
-    """Whole images as tensors; a `DataError` is returned as in `TrainDataset`."""
+    """Whole images as tensors; a `DataError` is returned, as by `TrainDataset`."""
 
     dataset: SegmentationDataset
 
@@ -113,4 +115,5 @@ class EvalDataset(Dataset[EvalImage | DataError]):
             image, mask, name = self.dataset[index]
         except DataError as error:
             return error
+        # Copies, because tensors must not share read-only memory.
         return EvalImage(torch.from_numpy(np.array(image)), torch.from_numpy(np.array(mask)), name)

@@ -14,8 +14,8 @@ from eseg.errors import DataError
 # They keep the streams apart: NumPy pads short seeds with zeros, so (seed, epoch) alone would give
 # the order of an epoch the numbers of its sample 0.
 ORDER_STREAMS, AUGMENTATION_STREAMS = (1, 3), (2, 4)
-"""Leading words of the seeds that orders and augmentation are drawn from: one for each source of a
-batch, first the labelled set, then the pseudo-labels."""
+"""First words of the seeds of orders and of augmentation, one per source of a batch: the labelled
+set, then the pseudo-labels."""
 
 Key = tuple[int, int]
 """Epoch and index of a sample."""
@@ -23,7 +23,7 @@ Key = tuple[int, int]
 
 @dataclass(frozen=True)
 class TrainSampler(Sampler[list[Key]]):
-    """The endless order in which training samples are used, as a function of the step alone.
+    """Endless batches of sample keys, as a function of the step alone.
 
     Epoch e is a permutation of the data set drawn from (seed, e); epochs follow one another
     without a gap, so a batch may hold the end of one and the beginning of the next. With B samples
@@ -36,10 +36,10 @@ class TrainSampler(Sampler[list[Key]]):
         length: Samples in the data set.
         batch_size: Samples per step of this process.
         seed: In [0, 2**32).
-        rank: Which process this is, in [0, world).
+        rank: Number of this process, in [0, world).
         world: Number of processes.
         start_step: The first step to give, counted from 0.
-        source: Which source of the batches this is; each has its own random numbers.
+        source: Number of the source; each has its own random numbers.
     """
 
     length: int
@@ -51,7 +51,7 @@ class TrainSampler(Sampler[list[Key]]):
     source: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what gives no batches."""
+        """Refuse values that give no batches."""
         if not 0 <= self.seed < 2**32:  # More than one 32-bit word would shift those after it.
             raise ValueError(f"seed: lies in [0, 2**32), not {self.seed}")
         if self.length < 1:
@@ -62,7 +62,7 @@ class TrainSampler(Sampler[list[Key]]):
             )
 
     def __iter__(self) -> Iterator[list[Key]]:
-        """Batches of (epoch, index) pairs, the keys of `TrainDataset`."""
+        """Yield batches of (epoch, index) pairs, the keys of `TrainDataset`."""
         step = self.start_step
         while True:
             first = (step * self.world + self.rank) * self.batch_size
@@ -78,40 +78,43 @@ class TrainSampler(Sampler[list[Key]]):
 class MixedSampler(Sampler[list[tuple[int, Key]]]):
     """Batches from one or two sources, in the same proportion every time (section 4.4).
 
-    Each source goes through its own epochs in its own order, so a small labelled set is seen more
-    often than a large one with pseudo-labels. All that `TrainSampler` promises holds: several
-    processes see the batches of one, and a resumed run goes on exactly.
+    Each source has its own epochs in its own order, so a small labelled set is seen more often
+    than a large one with pseudo-labels. As with `TrainSampler`, several processes see the batches
+    of one, and a resumed run goes on exactly.
 
     Attributes:
-        sources: The order of each source; the batch sizes are the proportion.
+        sources: The order of each source; the batch sizes give the proportion.
     """
 
     sources: tuple[TrainSampler, ...]
 
     def __iter__(self) -> Iterator[list[tuple[int, Key]]]:
-        """Batches of (source, (epoch, index)), the keys of `MixedDataset`; source 0 comes first."""
+        """Yield batches of (source, (epoch, index)), the keys of `MixedDataset`, source 0 first."""
         for shares in zip(*self.sources, strict=True):
             yield [(source, key) for source, keys in enumerate(shares) for key in keys]
 
 
 def split_batch(batch_size: int, fraction: float) -> tuple[int, int]:
-    """How many samples of a batch come from the labelled set, and how many have pseudo-labels.
+    """Divide a batch into samples of the labelled set and samples with pseudo-labels.
 
     Args:
         batch_size: Samples that one process takes at a time.
         fraction: Share of the pseudo-labels, in (0, 1).
 
+    Returns:
+        The number of samples of either source.
+
     Raises:
-        DataError: The share is no whole number of samples, or leaves nothing for the other source.
+        DataError: The share is not a whole number of samples, or is all or nothing of the batch.
     """
     pseudo = round(batch_size * fraction)
     is_whole = abs(pseudo - batch_size * fraction) < 0.01  # a third may be written 0.333
     if not is_whole or not 0 < pseudo < batch_size:
         raise DataError(
-            f"data.pseudo.fraction: {fraction:g} of {batch_size} is no whole number of images with "
-            f"some left for the labelled set; {batch_size} is what a process takes at a time: "
-            "train.batch_size by the number of processes and by train.accumulate. Change one of "
-            "them, or the fraction"
+            f"data.pseudo.fraction: {fraction:g} of {batch_size} is not a whole number of images "
+            f"with some left for the labelled set; a process takes {batch_size} at a time: "
+            "train.batch_size divided by the number of processes and by train.accumulate. Change "
+            "one of them, or the fraction"
         )
     return batch_size - pseudo, pseudo
 

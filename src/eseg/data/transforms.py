@@ -1,8 +1,9 @@
-"""Images to size, and the paper's augmentation: random scale, crop and mirror image (ESeg 4.1)."""
+"""The paper's augmentation, random scale, crop and mirror image (ESeg 4.1), and `to_float`."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,18 +23,18 @@ _ENHANCERS = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """How training samples are varied.
+    """Random variations of training samples.
 
     Attributes:
         crop: Size of the result in pixels, (height, width).
-        scale: Smallest and largest factor by which an image is resized, drawn uniformly; where
-            all images are brought to a size first, it is relative to that.
+        scale: Smallest and largest factor by which an image is resized, drawn uniformly; it is
+            relative to the size that `data.resize` gives.
         flip: Probability of the mirror image.
-        brightness: Strength b in [0, 1]: the factor is drawn uniformly from [1 - b, 1 + b].
-            Like the next two 0 by default, that is off: the paper does not use it.
+        brightness: Strength b in [0, 1]: the factor is drawn uniformly from [1 - b, 1 + b]. It is
+            0 (off) by default, as are the next two: the paper does not use them.
         contrast: The same for contrast.
         saturation: The same for saturation.
-        pad_colour: RGB in [0, 1] where the crop reaches beyond the image. By default ImageNet's
+        pad_colour: RGB in [0, 1] where the crop extends beyond the image; by default ImageNet's
             mean, which most backbones, and the Lite one, subtract.
     """
 
@@ -46,7 +47,7 @@ class AugmentConfig:
     pad_colour: tuple[float, float, float] = IMAGENET_MEAN
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot be meant."""
+        """Refuse values out of range."""
         if min(self.crop) < 1:
             raise ValueError(f"crop: (height, width) are at least 1 pixel, not {self.crop}")
         low, high = self.scale
@@ -61,7 +62,7 @@ class AugmentConfig:
 
 @dataclass(frozen=True)
 class CropWindow:
-    """Where a crop lies on the resized image.
+    """The position of a crop on the resized image.
 
     Attributes:
         scaled: Size of the whole image after resizing, (height, width).
@@ -76,7 +77,7 @@ class CropWindow:
 
     @property
     def target(self) -> tuple[slice, slice]:
-        """The part of the crop that the image fills; the rest is padding."""
+        """Rows and columns of the crop that the image fills; the rest is padding."""
         rows, columns = (
             slice(start - self.offset[axis], stop - self.offset[axis])
             for axis, (start, stop) in enumerate((self.covered(0), self.covered(1)))
@@ -84,64 +85,23 @@ class CropWindow:
         return rows, columns
 
     def covered(self, axis: int) -> tuple[int, int]:
-        """First row (axis 0) or column (axis 1) of the resized image in the crop, and last + 1."""
+        """Return the first and last + 1 row (axis 0) or column (1) of the image in the crop."""
         start = max(self.offset[axis], 0)
         return start, min(self.offset[axis] + self.crop[axis], self.scaled[axis])
-
-
-def augment(
-    sample: Sample,
-    config: AugmentConfig,
-    rng: np.random.Generator,
-    resize: ResizeConfig | None = None,
-) -> tuple[UInt8[Tensor, "3 height width"], UInt8[Tensor, "height width"]]:
-    """Scale, crop, mirror and colour one sample at random.
-
-    Size, scale and crop are one step: only the part of the image that the crop shows is resized,
-    and once. The result is that of resizing everything and cutting, at a fraction of the work.
-
-    Args:
-        sample: The image and its mask.
-        config: The ranges to draw from.
-        rng: The only source of randomness. It is drawn from in a fixed order and number, so
-            switching one kind of variation off leaves the others as they were.
-        resize: What the image is brought to before the scale is drawn.
-
-    Returns:
-        Image and mask of size `config.crop`. Both stay 8-bit, a quarter of the memory and of the
-        traffic between processes; `to_float` and `.long()` belong on the training device.
-    """
-    height, width = sample.mask.shape
-    size = (height, width) if resize is None else resize.size_of((height, width))
-    window = draw_window(size, config, rng)
-    mirrored = rng.random() < config.flip
-    region = jitter_colours(resize_image(sample.image, window), config, rng)
-
-    image = np.empty((*config.crop, 3), np.uint8)
-    image[:] = np.rint(np.multiply(config.pad_colour, 255)).astype(np.uint8)
-    mask = np.full(config.crop, IGNORE_INDEX, np.uint8)
-    image[window.target] = region
-    mask[window.target] = resize_mask(sample.mask, window)
-    if mirrored:
-        image, mask = image[:, ::-1], mask[:, ::-1]
-    return (
-        torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
-        torch.from_numpy(np.ascontiguousarray(mask)),
-    )
 
 
 def draw_window(
     size: tuple[int, int], config: AugmentConfig, rng: np.random.Generator
 ) -> CropWindow:
-    """Draw how far an image is scaled and which part of it is cut.
+    """Draw the scale of an image and the position of the crop on it.
 
-    Every place of the crop on the scaled image is equally likely. Along an axis where the scaled
-    image is smaller than the crop, every place of the image in the crop is.
+    Every position of the crop on the scaled image is equally likely. Along an axis where the scaled
+    image is smaller than the crop, every position of the image in the crop is.
 
     Args:
         size: The image's (height, width).
         config: The ranges to draw from.
-        rng: Source of randomness; one factor, then the row, then the column are drawn.
+        rng: Source of randomness; the factor, the row and the column are drawn in this order.
     """
     factor = rng.uniform(*config.scale)
     height, width = (max(1, round(length * factor)) for length in size)
@@ -153,7 +113,7 @@ def draw_window(
 def resize_image(
     image: UInt8[np.ndarray, "height width 3"], window: CropWindow
 ) -> UInt8[np.ndarray, "rows columns 3"]:
-    """Resize, bilinearly with antialiasing, only what the window shows of an image.
+    """Resize the part of an image in the window, bilinearly with antialiasing.
 
     Pixels are within one grey level of Pillow's resize of the whole image to `window.scaled`, cut
     to the window. Pillow rounds between its two passes; here nothing is rounded before the end,
@@ -172,10 +132,10 @@ def resize_image(
     (top, bottom), (left, right) = box
     rows, columns = (stop - start for start, stop in (window.covered(0), window.covered(1)))
 
-    part = image[cuts[0], cuts[1]].astype(np.float32)
+    part = image[cuts[0], cuts[1]].astype(np.float32)  # (source rows, source columns, 3)
     result = np.empty((rows, columns, 3), np.uint8)
     for channel in range(3):
-        plane = Image.fromarray(part[..., channel])
+        plane = Image.fromarray(part[..., channel])  # (source rows, source columns)
         plane = plane.resize((columns, rows), Image.Resampling.BILINEAR, (left, top, right, bottom))
         result[..., channel] = np.rint(np.asarray(plane))
     return result
@@ -184,7 +144,7 @@ def resize_image(
 def resize_mask(
     mask: UInt8[np.ndarray, "height width"], window: CropWindow
 ) -> UInt8[np.ndarray, "rows columns"]:
-    """Resize only what the window shows of a mask, each pixel taking the nearest one's label.
+    """Resize the part of a mask in the window; each pixel takes the label of the nearest one.
 
     Pixel i of n' takes source pixel floor((i + 1/2) n / n'), in integers and so without rounding.
     """
@@ -192,15 +152,15 @@ def resize_mask(
         (2 * np.arange(*window.covered(axis)) + 1) * mask.shape[axis] // (2 * window.scaled[axis])
         for axis in (0, 1)
     )
-    return mask.take(rows, axis=0).take(columns, axis=1)
+    return mask.take(rows, axis=0).take(columns, axis=1)  # (rows, columns)
 
 
 def jitter_colours(
     image: UInt8[np.ndarray, "height width 3"], config: AugmentConfig, rng: np.random.Generator
 ) -> UInt8[np.ndarray, "height width 3"]:
     """Vary brightness, contrast and saturation, in this order, where their strength is not zero."""
-    strengths = np.array([config.brightness, config.contrast, config.saturation])
-    factors = 1 + strengths * rng.uniform(-1, 1, size=3)
+    strengths = np.array([config.brightness, config.contrast, config.saturation])  # (3,)
+    factors = 1 + strengths * rng.uniform(-1, 1, size=3)  # (3,)
     if not strengths.any():
         return image
     picture = Image.fromarray(image)
@@ -209,8 +169,63 @@ def jitter_colours(
     return np.asarray(picture)
 
 
+ColourOperation = Callable[[np.ndarray, AugmentConfig, np.random.Generator], np.ndarray]
+"""uint8 RGB (height, width, 3) to the same; it must not write to its input."""
+
+COLOUR_OPERATIONS: tuple[ColourOperation, ...] = (jitter_colours,)
+"""Applied in order to the part of the image in the crop; the mask stays as it is.
+
+Further ones go to the end, where they draw after all others and so leave those unchanged.
+"""
+
+
+def augment(
+    sample: Sample,
+    config: AugmentConfig,
+    rng: np.random.Generator,
+    resize: ResizeConfig | None = None,
+    operations: Sequence[ColourOperation] = COLOUR_OPERATIONS,
+) -> tuple[UInt8[Tensor, "3 height width"], UInt8[Tensor, "height width"]]:
+    """Scale, crop, mirror and colour one sample at random.
+
+    Size, scale and crop are one step: only the part of the image that the crop shows is resized,
+    and once. The result equals that of resizing everything and cutting, at a fraction of the work.
+
+    Args:
+        sample: The image and its mask.
+        config: The ranges to draw from.
+        rng: The only source of randomness. The order and number of draws are fixed, so switching
+            one kind of variation off leaves the others as they were.
+        resize: The size that the image has before the scale is drawn; None for its own.
+        operations: Colour operations in their order.
+
+    Returns:
+        Image and mask of size `config.crop`. Both stay 8-bit, a quarter of the memory and of the
+        traffic between processes; `to_float` and `.long()` belong on the training device.
+    """
+    height, width = sample.mask.shape
+    size = (height, width) if resize is None else resize.size_of((height, width))
+    window = draw_window(size, config, rng)
+    mirrored = rng.random() < config.flip
+    region = resize_image(sample.image, window)  # (rows, columns, 3)
+    for operation in operations:
+        region = operation(region, config, rng)
+
+    image = np.empty((*config.crop, 3), np.uint8)  # (height, width, 3) of the crop
+    image[:] = np.rint(np.multiply(config.pad_colour, 255)).astype(np.uint8)
+    mask = np.full(config.crop, IGNORE_INDEX, np.uint8)  # (height, width)
+    image[window.target] = region
+    mask[window.target] = resize_mask(sample.mask, window)
+    if mirrored:
+        image, mask = image[:, ::-1], mask[:, ::-1]
+    return (
+        torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),  # (3, height, width)
+        torch.from_numpy(np.ascontiguousarray(mask)),
+    )
+
+
 def to_float(
     image: UInt8[Tensor, "*batch 3 height width"],
 ) -> Float32[Tensor, "*batch 3 height width"]:
-    """RGB in [0, 255] to RGB in [0, 1], what the model takes; call it on the training device."""
+    """Convert RGB in [0, 255] to RGB in [0, 1], the model's input, on the image's own device."""
     return image.to(torch.float32).div_(255)

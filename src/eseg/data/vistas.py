@@ -1,4 +1,4 @@
-"""Mapillary Vistas, versions 1.x and 2.0; its classes are those of the user's own config json."""
+"""Mapillary Vistas 1.x and 2.0, with the classes of the config json that comes with it."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ SOURCE = "https://www.mapillary.com/dataset/vistas"
 
 _LABELS_V1 = ("v1.2/labels", "labels")
 _LABELS_V2 = ("v2.0/labels",)
-"""Where the masks of a split lie; the archive of 2.0 brings those of 1.2 too."""
+"""Folders of the masks of a split; the archive of 2.0 has those of 1.2 too."""
 
 _CONFIGS = {
     "labels": ("config_v1.2.json", "config.json"),
     "v1.2/labels": ("config_v1.2.json",),
     "v2.0/labels": ("config_v2.0.json", "config.json"),
 }
-"""What says what the masks mean, by where they lie."""
+"""Files that give the meaning of the masks, by the folder of the masks."""
 
 
 def describe(root: Path) -> FolderConfig:
-    """The data set with the classes that its config json evaluates; the others are ignored.
+    """Describe the data set with the classes that its config json evaluates.
 
-    Splits: `train`, `val` and `test` (images only). Where labels of both versions lie, they are
-    those of version 1.2; `describe_v2` takes the others.
+    Splits: `train`, `val` and `test` (images only). If there are labels of both versions, those of
+    1.2 are used; `describe_v2` uses the others.
 
     Args:
-        root: The folder that holds training/, validation/ and the config json.
+        root: The folder with training/, validation/ and the config json.
 
     Raises:
         DataError: There is no such folder, or the config json is missing or wrong.
@@ -41,7 +41,7 @@ def describe(root: Path) -> FolderConfig:
 
 
 def describe_v2(root: Path) -> FolderConfig:
-    """The data set with the labels of version 2.0; otherwise as `describe`."""
+    """Describe the data set with the labels of version 2.0; otherwise as `describe`."""
     return _describe(root, _LABELS_V2)
 
 
@@ -67,12 +67,12 @@ def _describe(root: Path, folders: tuple[str, ...]) -> FolderConfig:
 def _read_config(
     root: Path, names: tuple[str, ...]
 ) -> tuple[tuple[ClassConfig, ...], tuple[int, ...]]:
-    """The classes that are evaluated, and the ids of all other labels."""
+    """Read the classes that are evaluated, and the ids of all other labels."""
     path = next((root / name for name in names if (root / name).is_file()), None)
     if path is None:
         raise DataError(
-            f"{root}: expected {' or '.join(names)} in it, which says what the masks mean; it "
-            f"comes with the data set ({SOURCE})"
+            f"{root}: expected {' or '.join(names)} in it, which gives the meaning of the masks; "
+            f"it comes with the data set ({SOURCE})"
         )
     try:
         classes = _classes_of(json.loads(path.read_text(encoding="utf-8")))
@@ -86,7 +86,7 @@ def _read_config(
 
 
 def _classes_of(config: Any) -> list[ClassConfig | None]:
-    """The labels in the order of their ids, None for those that are not evaluated."""
+    """List the labels in the order of their ids, None for those that are not evaluated."""
     if not isinstance(config, dict) or not isinstance(config.get("labels"), list):
         raise ValueError("it has no list of `labels`")
     classes: list[ClassConfig | None] = []

@@ -1,1 +1,1 @@
-"""From a trained network to something that runs elsewhere, and what it costs."""
+"""Deployment: export, verification and speed of trained networks."""

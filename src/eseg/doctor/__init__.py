@@ -1,4 +1,4 @@
-"""What is wrong with a data set, found out before anyone trains on it."""
+"""Examination of data sets: faults that training would meet, class balance, a repaired YAML."""
 
 from eseg.doctor.bare import examine_folder
 from eseg.doctor.diagnosis import Diagnosis, examine

@@ -1,4 +1,4 @@
-"""How often each class occurs, and which occur too rarely."""
+"""Class balance of a data set: pixels and images per class, and classes that are too rare."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from eseg.runtime.class_table import IGNORE_INDEX
 RARE_IMAGES = 3
 """A class in fewer images than this is rare, however small the split."""
 RARE_SHARE = 0.01
-"""So is one in a smaller share of the split's images."""
+"""A class in a smaller share of the split's images is rare too."""
 
 
 @dataclass(frozen=True)
 class Balance:
-    """How often each class occurs in a split.
+    """Class counts of one split.
 
     Attributes:
         pixels: Pixels per class, in the order of the ids.
-        images: Images per class that show it.
+        images: Number of images that show each class.
         unlabelled: Pixels without a label.
         masks: Masks that were counted.
     """
@@ -35,11 +35,11 @@ class Balance:
     masks: int
 
     def share(self, label: int) -> float:
-        """Part of the labelled pixels that a class has, in [0, 1]."""
+        """Return the share of the labelled pixels that a class has, in [0, 1]."""
         return self.pixels[label] / max(1, sum(self.pixels))
 
     def to_dict(self, names: Sequence[str]) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """Return plain values for JSON."""
         classes = {
             name: {"pixels": pixels, "images": images, "share": self.share(label)}
             for label, (name, pixels, images) in enumerate(
@@ -50,7 +50,7 @@ class Balance:
 
 
 def count_classes(config: FolderConfig, facts: Sequence[PairFacts]) -> Balance:
-    """Count the classes in the masks that hold what the data set expects."""
+    """Count the classes in all masks that store ids or colours as the data set expects."""
     labels = config.labels_by_value()
     pixels, images = [0] * len(config.classes), [0] * len(config.classes)
     unlabelled = masks = 0
@@ -72,7 +72,7 @@ def count_classes(config: FolderConfig, facts: Sequence[PairFacts]) -> Balance:
 
 
 def balance_findings(config: FolderConfig, split: str, balance: Balance) -> Iterator[Finding]:
-    """Classes that are not there, or too rarely to be learnt and measured."""
+    """Report classes that do not occur, or too rarely to be learnt and measured."""
     if balance.masks == 0:
         return
     names = config.class_table().names
@@ -82,8 +82,8 @@ def balance_findings(config: FolderConfig, split: str, balance: Balance) -> Iter
         yield Finding(
             "empty class",
             f"split '{split}': {some(empty)} {occurs} in none of the {balance.masks} masks and can "
-            "be neither learnt nor measured there; add images that show it, or take it out of "
-            "`classes` in the data set's YAML",
+            "be neither learnt nor measured there; add images that show it, or remove it from "
+            "classes in the data set's YAML",
         )
     fewest = max(RARE_IMAGES, math.ceil(RARE_SHARE * balance.masks))
     rare = [
@@ -95,6 +95,6 @@ def balance_findings(config: FolderConfig, split: str, balance: Balance) -> Iter
         yield Finding(
             "rare class",
             f"split '{split}': of {balance.masks} images fewer than {min(fewest, balance.masks)} "
-            f"show {some(rare)}: hardly to be learnt, and measured only by chance; add images that "
-            "show it, join it with another class, or give it a weight in loss.class_weights",
+            f"show {some(rare)}: too few to learn or to measure it reliably; add images that "
+            "show it, merge it with another class, or give it a weight in loss.class_weights",
         )

@@ -1,4 +1,4 @@
-"""A folder that nobody has described: found out, examined, and divided if it is not."""
+"""Examination of a folder without description: layout, proposed classes and validation split."""
 
 from __future__ import annotations
 
@@ -9,33 +9,34 @@ from pathlib import Path
 from eseg.data.folder import FolderConfig
 from eseg.data.listing import SplitConfig
 from eseg.data.mask_values import MaskValues
-from eseg.doctor.diagnosis import Diagnosis, Readings, Track, diagnose, read
+from eseg.doctor.diagnosis import Diagnosis, Readings, diagnose, read
 from eseg.doctor.facts import PairFacts, examine_pair
-from eseg.doctor.findings import Finding, counted
+from eseg.doctor.findings import Finding, Kind, counted
 from eseg.doctor.folder_layout import Layout, find_layout
 from eseg.doctor.proposal import propose_classes
 from eseg.errors import DataError
+from eseg.reports.reporter import SILENT, Reporter
 
 VAL_SHARE = 0.2
-"""Part of the pictures that becomes `val` where the folder has none."""
+"""Share of the pictures that becomes `val` if the folder has none."""
 
 
 def examine_folder(
-    folder: Path, *, track: Track | None = None, workers: int | None = None
+    folder: Path, *, reporter: Reporter = SILENT, workers: int | None = None
 ) -> Diagnosis:
-    """Find out what a folder holds, propose classes, and examine it like a described data set.
+    """Find images and masks in a folder, propose classes, and examine them as a data set.
 
-    Without a split `val` the pictures of `train`, or all, are divided by their contents: one in
-    five becomes `val`, the same ones every time, and equal pictures go the same way. Lists as VOC
-    has them, ImageSets/Segmentation/train.txt and val.txt, are kept to if they name every pair.
+    Without a split `val`, the pictures of `train`, or all, are divided by their contents: one in
+    five becomes `val`, the same ones every time, and equal pictures are kept together. Lists in the
+    layout of VOC, ImageSets/Segmentation/train.txt and val.txt, are used if they name every pair.
 
     Args:
         folder: The data set.
-        track: Shows progress.
+        reporter: Receiver of the progress.
         workers: Threads that read; by default one per core.
 
     Raises:
-        DataError: There are no images with masks, or what the masks hold is no classes.
+        DataError: There are no images with masks, or the values in the masks are not classes.
     """
     folder = folder.resolve()
     layout = find_layout(folder)
@@ -44,7 +45,7 @@ def examine_folder(
         named["train"] = sorted(layout.splits[None] + layout.splits["train"])
     if set(named) == {"train"}:
         named = _listed(folder, named["train"]) or named
-    readings = read(named, "either", track=track, workers=workers)
+    readings = read(named, "either", reporter=reporter, workers=workers)
     findings = _without_partner(layout)
     drawn = ()
     if "val" not in readings.splits and "train" in readings.splits:
@@ -82,7 +83,7 @@ def examine_folder(
 
 
 def _name_folders(folder: Path, masks: Iterable[Path | None]) -> list[Path]:
-    """Where a list of names may lie: the data set's folder, and those of the masks up to it."""
+    """List folders that may hold a list of names: the data set's, and those above the masks."""
     parents = {path.parent for path in masks if path is not None}
     above = {parent for path in parents for parent in path.parents if parent.is_relative_to(folder)}
     return [folder, *sorted((parents | above) - {folder})]
@@ -99,7 +100,7 @@ def _missing_splits(folder: Path, readings: Readings) -> list[Finding]:
         Finding(
             "missing split",
             f"{folder}: there is {held}, nothing for {' and '.join(missing)}: training needs both "
-            "train and val; add pairs, in folders of these names",
+            "train and val; add pairs, in folders with these names",
         )
     ]
 
@@ -107,7 +108,7 @@ def _missing_splits(folder: Path, readings: Readings) -> list[Finding]:
 def _listed(
     folder: Path, pairs: Sequence[tuple[Path, Path]]
 ) -> dict[str, list[tuple[Path, Path]]] | None:
-    """The division that the lists of a folder laid out as VOC's make, if they name every pair."""
+    """Return the splits of lists in the layout of VOC, or None unless they name every pair."""
     for lists in sorted(folder.rglob("ImageSets/Segmentation")):
         splits = {}
         for split in ("train", "val", "test"):
@@ -120,7 +121,7 @@ def _listed(
 
 
 def _read_again(readings: Readings, mask_values: MaskValues) -> Readings:
-    """Read those masks anew that hold something else than most, as training would read them."""
+    """Read masks that store another kind of values than most again, as training would."""
     splits = {
         split: tuple(
             examine_pair(pair.image_path, pair.mask_path, mask_values)
@@ -144,43 +145,40 @@ def _as_list(root: Path, facts: tuple[PairFacts, ...]) -> SplitConfig:
 
 
 def _without_partner(layout: Layout) -> list[Finding]:
-    findings = []
-    images, masks = layout.images_without_mask, layout.masks_without_image
-    if images:
-        findings.append(
-            Finding(
-                "image without mask",
-                f"{images[0]}: there is no mask to this image "
-                f"({counted(len(images), 'such image')}): it is not used; add the mask under the "
-                "image's name",
-                images,
-            )
-        )
-    if masks:
-        findings.append(
-            Finding(
-                "mask without image",
-                f"{masks[0]}: there is no image to this mask ({counted(len(masks), 'such mask')}): "
-                "it is not used; add the image under the mask's name",
-                masks,
-            )
-        )
-    if layout.not_read:
-        kinds = ", ".join(sorted({path.suffix.lower() for path in layout.not_read}))
-        findings.append(
-            Finding(
-                "unsupported format",
-                f"{layout.not_read[0]}: {kinds} files are not read "
-                f"({counted(len(layout.not_read), 'such file')}); convert them to PNG if they "
-                "belong to the data",
-                layout.not_read,
-            )
-        )
-    return findings
+    """Report files that no pair uses."""
+    kinds = ", ".join(sorted({path.suffix.lower() for path in layout.not_read}))
+    cases: list[tuple[Kind, tuple[Path, ...], str, str, str]] = [
+        (
+            "image without mask",
+            layout.images_without_mask,
+            "there is no mask for this image",
+            "such image",
+            ": it is not used; add a mask with the image's name",
+        ),
+        (
+            "mask without image",
+            layout.masks_without_image,
+            "there is no image for this mask",
+            "such mask",
+            ": it is not used; add an image with the mask's name",
+        ),
+        (
+            "unsupported format",
+            layout.not_read,
+            f"{kinds} files are not read",
+            "such file",
+            "; convert them to PNG if they belong to the data",
+        ),
+    ]
+    return [
+        Finding(kind, f"{files[0]}: {problem} ({counted(len(files), noun)}){remedy}", files)
+        for kind, files, problem, noun, remedy in cases
+        if files
+    ]
 
 
 def _divide(readings: Readings) -> tuple[Readings, list[Finding]]:
-    """Make `val` of part of `train`, chosen by the pictures' digests."""
+    """Move a part of `train`, chosen by the pictures' digests, to `val`."""
     facts = readings.splits["train"]
     digests = sorted({pair.image.digest for pair in facts if pair.image})
     if len(digests) < 2:
@@ -194,7 +192,7 @@ def _divide(readings: Readings) -> tuple[Readings, list[Finding]]:
     finding = Finding(
         "divided here",
         f"there is no folder for validation: {len(val)} of {len(facts)} pairs, chosen by their "
-        "contents, are proposed as split 'val'; if these are frames of films, put whole films into "
-        "folders train and val instead, or val measures what was learnt by heart",
+        "contents, are proposed as split 'val'; if these are frames of videos, put whole videos "
+        "into folders train and val instead, or val measures scenes that were trained on",
     )
     return Readings(splits, readings.seconds), [finding]

@@ -1,11 +1,10 @@
-"""From facts about the files to findings, in the words of training where training has some."""
+"""Checks of the facts about files, with training's own messages where there are any."""
 
 from __future__ import annotations
 
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from statistics import median
 
@@ -19,13 +18,14 @@ ODD_SIZE = 4.0
 """Factor by which an image's shorter side is larger or smaller than usual."""
 
 _OWN_PALETTE = 0.9
-"""Part of a palette's colours that are those of classes, if the palette is the data set's own."""
+"""Least share of class colours in a palette that counts as the data set's own."""
 
 _QUARTER_TURNS = (5, 6, 7, 8)
+"""EXIF orientations that swap width and height."""
 
 
 def error_findings(config: FolderConfig, facts: Sequence[PairFacts]) -> Iterator[Finding]:
-    """What training refuses, one finding for each sort of fault, every file in it."""
+    """Report what training refuses: one finding per kind of fault, with all its files."""
     groups: dict[Fault | None, list[tuple[str, Path]]] = defaultdict(list)
     for pair in facts:
         for error, path in pair.errors:
@@ -51,7 +51,7 @@ def error_findings(config: FolderConfig, facts: Sequence[PairFacts]) -> Iterator
 def unlisted_values(
     config: FolderConfig, mask: MaskFacts, labels: Mapping[Value, int]
 ) -> list[Value]:
-    """The values of a mask that belong to no class and are not ignored."""
+    """Return the values of a mask that belong to no class and are not ignored."""
     if mask.stored != config.mask_values:
         return []
     return [value for value in mask.values if value not in labels]
@@ -60,10 +60,10 @@ def unlisted_values(
 def contradicting_palette(
     config: FolderConfig, mask: MaskFacts, labels: Mapping[Value, int]
 ) -> list[tuple[int, int]]:
-    """Indices of a palette mask that mean one class and have the colour of another.
+    """Find indices of a palette mask that mean one class but have the colour of another.
 
-    Only a palette of the classes' own colours contradicts: in any other, such as that of VOC, a
-    colour that a class has too is chance.
+    Only palettes of the classes' own colours are considered. In others, such as that of VOC, equal
+    colours are coincidences.
 
     Returns:
         Each index with the id of the class whose colour it has.
@@ -87,7 +87,7 @@ def contradicting_palette(
 
 
 def propose_colours(config: FolderConfig, masks: Sequence[MaskFacts]) -> str:
-    """What the colours of masks mean, by the colours of the classes."""
+    """Describe the meaning of the masks' colours according to the colours of the classes."""
     names = {entry.colour: entry.name for entry in config.classes}
     pixels: dict[Value, int] = defaultdict(int)
     for mask in masks:
@@ -109,7 +109,7 @@ def propose_colours(config: FolderConfig, masks: Sequence[MaskFacts]) -> str:
 def warning_findings(
     config: FolderConfig, split: str, facts: Sequence[PairFacts]
 ) -> Iterator[Finding]:
-    """What runs and should not be left as it is."""
+    """Report faults with which training runs but that should be corrected."""
     labels = config.labels_by_value()
     empty = [
         pair
@@ -122,8 +122,8 @@ def warning_findings(
         yield Finding(
             "all ignored",
             f"{empty[0].mask_path}: no pixel has a label ({counted(len(empty), 'such mask')} in "
-            f"split '{split}'): nothing is learnt or measured on it; label it, or take the pair "
-            "away",
+            f"split '{split}'): nothing is learnt or measured on it; label it, or remove the "
+            "pair",
             tuple(pair.mask_path for pair in empty if pair.mask_path),
         )
     yield from _orientations(split, facts)
@@ -131,7 +131,7 @@ def warning_findings(
 
 
 def masks_without_image(config: FolderConfig, split: str, known: set[Path]) -> Iterator[Finding]:
-    """Files that the mask template of a split describes and that no image has.
+    """Report masks that match a split's mask template and belong to no image.
 
     Args:
         config: The data set.
@@ -147,7 +147,7 @@ def masks_without_image(config: FolderConfig, split: str, known: set[Path]) -> I
     if found:
         yield Finding(
             "mask without image",
-            f"{found[0]}: there is no image to this mask ({counted(len(found), 'such mask')} for "
+            f"{found[0]}: there is no image for this mask ({counted(len(found), 'such mask')} for "
             f"split '{split}'): it is not used; add the image, or widen "
             f"splits.{split}.images in the data set's YAML",
             tuple(found),
@@ -155,7 +155,7 @@ def masks_without_image(config: FolderConfig, split: str, known: set[Path]) -> I
 
 
 def _as_pattern(template: str) -> tuple[str, str]:
-    """A mask template as a folder and a pattern for `Path.glob` below it."""
+    """Split a mask template into a folder and a pattern for `Path.glob` below it."""
     parts = PurePosixPath(template).parts
     fixed = list(itertools.takewhile(lambda part: "{" not in part, parts))
     rest = "/".join(parts[len(fixed) :])
@@ -182,12 +182,12 @@ def _unknown_values(config: FolderConfig, facts: Sequence[PairFacts]) -> Iterato
 
 
 def _refusal(read: Callable[[Path], object], path: Path) -> str:
-    """What training says about a mask."""
+    """Return training's error message about a mask."""
     try:
         read(path)
     except DataError as error:
         return str(error)
-    return f"{path}: has changed while it was examined; run the doctor again"
+    return f"{path}: was changed during the examination; repeat it"
 
 
 def _palettes(config: FolderConfig, facts: Sequence[PairFacts]) -> Iterator[Finding]:
@@ -207,48 +207,38 @@ def _palettes(config: FolderConfig, facts: Sequence[PairFacts]) -> Iterator[Find
         "palette for ids",
         f"{pair.mask_path}: in its palette the index {index}, which means "
         f"'{names[labels[index]]}', has the colour of '{names[meant]}' "
-        f"({counted(len(found), 'such mask')}): its colours are right or its indices, not both; "
-        "export it again with the ids as indices, or say `mask_values: colours` in the data set's "
-        "YAML if all masks are right by their colours",
+        f"({counted(len(found), 'such mask')}): either its colours or its indices are wrong; "
+        "export it again with the ids as indices, or set `mask_values: colours` in the data set's "
+        "YAML if the colours of all masks are right",
         tuple(pair.mask_path for pair, _ in found if pair.mask_path),
         f"by the colours of the classes {some(mapping)}",
     )
 
 
-@dataclass(frozen=True)
-class _Turned:
-    pair: PairFacts
-    image: int
-    mask: int
-
-    @property
-    def is_proved(self) -> bool:
-        """Whether the sizes show that both are turned by a quarter now, or differ anyway."""
-        if self.pair.image is None or self.pair.mask is None:
-            return True
-        height, width = self.pair.image.size
-        quarter = self.image in _QUARTER_TURNS or self.mask in _QUARTER_TURNS
-        return self.pair.image.size != self.pair.mask.size or (quarter and height != width)
-
-
 def _orientations(split: str, facts: Sequence[PairFacts]) -> Iterator[Finding]:
-    """Images turned by EXIF with masks that are not, where the sizes do not show what is right."""
-    turned = [
-        _Turned(pair, pair.image.orientation, pair.mask.orientation)
-        for pair in facts
-        if pair.image and pair.mask and pair.image.orientation != pair.mask.orientation
-    ]
-    open_cases = [case for case in turned if not case.is_proved]
-    if open_cases:
-        case = open_cases[0]
+    """Report images that EXIF turns differently from their masks, unless the sizes prove it right.
+
+    Different sizes are another finding. Equal sizes prove a quarter turn right unless the picture
+    is square.
+    """
+    unclear = []
+    for pair in facts:
+        if pair.image and pair.mask and pair.image.size == pair.mask.size:
+            orientations = {pair.image.orientation, pair.mask.orientation}
+            height, width = pair.image.size
+            is_proved = height != width and not orientations.isdisjoint(_QUARTER_TURNS)
+            if len(orientations) == 2 and not is_proved:
+                unclear.append((pair, pair.image.orientation, pair.mask.orientation))
+    if unclear:
+        pair, of_image, of_mask = unclear[0]
         yield Finding(
             "EXIF orientation",
-            f"{case.pair.image_path}: EXIF orientation {case.image} turns the image, and its mask "
-            f"{case.pair.mask_path} has orientation {case.mask} "
-            f"({counted(len(open_cases), 'such pair')} in split '{split}'): if the mask was drawn "
+            f"{pair.image_path}: EXIF orientation {of_image} turns the image, and its mask "
+            f"{pair.mask_path} has orientation {of_mask} "
+            f"({counted(len(unclear), 'such pair')} in split '{split}'): if the mask was drawn "
             "over the unturned image, every label is in the wrong place; look at the pair, and "
             "export image and mask upright, without EXIF",
-            tuple(case.pair.image_path for case in open_cases),
+            tuple(pair.image_path for pair, _, _ in unclear),
         )
 
 
@@ -268,7 +258,7 @@ def _odd_sizes(split: str, facts: Sequence[PairFacts]) -> Iterator[Finding]:
             "odd size",
             f"{odd[0].image_path}: {width}x{height} (width x height), where the shorter side is "
             f"{usual:g} pixels in the median image of split '{split}' "
-            f"({counted(len(odd), 'such image')}): things in it have another scale; is it a "
-            "thumbnail or another camera's? take it away, or bring it to size",
+            f"({counted(len(odd), 'such image')}): objects in it have another scale; remove "
+            "it if it is a thumbnail or from another camera, or resize it",
             tuple(pair.image_path for pair in odd),
         )

@@ -1,8 +1,7 @@
-"""A sheet of pictures: for each class, where in the images it is."""
+"""Sheet of pictures that shows where in the images each class is."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,110 +14,76 @@ from eseg.doctor.balance import Balance
 from eseg.doctor.diagnosis import Diagnosis
 from eseg.doctor.facts import PairFacts
 from eseg.doctor.findings import counted
-from eseg.errors import DataError
-from eseg.runtime.pictures import DIM, INK, PAPER
+from eseg.reports.picture_sheet import Panel, Row, paint_sheet, save_picture
+from eseg.runtime.pictures import DIM, INK, PAPER, shortened
 
 SAMPLES = 5
 """Pictures per class."""
 
 ROWS = 40
-"""Classes per sheet; more would make a picture that no viewer opens."""
+"""Classes per sheet; viewers fail to open much larger pictures."""
 
 _TILE = (180, 240)
 """(height, width) of a picture."""
 _GAP = 8
-_TEXT = 220
+_NAME_WIDTH = 212
 """Width of the column of names."""
-_HEADING = 58
-_CELLS = 48
-"""The longer side of the grid on which the place of a class is looked for."""
+_GRID = 48
+"""Steps along the longer side of an image in which the window around a class is searched."""
 _FADED = 0.45
-"""How much of an image remains outside the class."""
-
-
-@dataclass(frozen=True)
-class _Row:
-    """A class, and its samples: pairs with the split that they are from."""
-
-    label: int
-    samples: tuple[tuple[str, PairFacts], ...]
+"""Share of an image's contrast that remains outside the class."""
+_RED = (200, 30, 30)
 
 
 def sample_sheet(diagnosis: Diagnosis, first: int = 0) -> Image.Image:
     """Draw samples of at most `ROWS` classes: each outlined in white and black, the rest faded.
 
-    Each picture shows the surroundings of one place of the class, larger where the class is small.
-    Classes without a single pixel have a row that says so.
+    Each picture shows the surroundings of one place of the class, enlarged where the class is
+    small. The row of a class without a single pixel says so.
 
     Args:
-        diagnosis: A data set that was examined.
+        diagnosis: An examined data set.
         first: The first class on the sheet.
 
     Returns:
-        RGB, a row per class, with the class's share of the labelled pixels and its images per
-        split.
+        RGB, a row per class, with the class's share of the labelled pixels and its number of
+        images per split.
     """
     config = diagnosis.config
     end = min(first + ROWS, len(config.classes))
-    rows = [_Row(label, _samples(diagnosis, label)) for label in range(first, end)]
-    height, width = _TILE
-    size = (
-        _GAP + _TEXT + SAMPLES * (width + _GAP),
-        _HEADING + len(rows) * (height + _GAP),
-    )
-    sheet = Image.new("RGB", size, PAPER)
-    draw = ImageDraw.Draw(sheet)
+    rows = []
+    for label in range(first, end):
+        panels = [
+            Panel(_tile(diagnosis, pair, label), caption=f"{split}: {pair.image_path.stem}")
+            for split, pair in _samples(diagnosis, label)
+        ]
+        rows.append(Row([_name_panel(diagnosis, label), *(panels or [_absent_panel()])]))
     part = f" ({first} to {end - 1} on this sheet)" if len(rows) < len(config.classes) else ""
     title = f"{config.name}: {len(config.classes)} classes{part}, " + ", ".join(
         f"{split} {counted(balance.masks, 'mask')}" for split, balance in diagnosis.balances.items()
     )
-    draw.text((_GAP, 12), title, fill=INK, font=ImageFont.load_default(22))
-    draw.text(
-        (_GAP, 38),
-        "inside the outline: the class; beside its name: share of the labelled pixels, images",
-        fill=DIM,
-        font=ImageFont.load_default(13),
-    )
-    for place, row in enumerate(rows):
-        top = _HEADING + place * (height + _GAP)
-        _draw_name(draw, diagnosis, row.label, top)
-        tiles = [_tile(diagnosis, pair, row.label) for _, pair in row.samples]
-        for column, (tile, (split, pair)) in enumerate(zip(tiles, row.samples, strict=True)):
-            left = _GAP + _TEXT + column * (width + _GAP)
-            sheet.paste(tile, (left, top))
-            _caption(draw, f"{split}: {pair.image_path.stem}", (left, top + height))
-        if not tiles:
-            middle = (_GAP + _TEXT + 16, top + height // 2)
-            font = ImageFont.load_default(16)
-            draw.text(middle, "occurs in no mask", fill=(200, 30, 30), font=font, anchor="lm")
-    return sheet
+    note = "inside the outline: the class; below its name: share of the labelled pixels, images"
+    return paint_sheet(rows, titles=[(title, 22), (note, 13)], gap=_GAP)
 
 
-def save_sheet(diagnosis: Diagnosis, path: Path) -> list[Path]:
-    """Draw `sample_sheet` into a file; more than `ROWS` classes into further ones, `PATH_2.png`.
+def save_sheet(diagnosis: Diagnosis, sheet: Path) -> list[Path]:
+    """Write `sample_sheet`; each `ROWS` further classes go into a further file, `SHEET_2.png`.
 
     Returns:
         The files.
 
     Raises:
-        DataError: A file cannot be written, or its name is that of no picture.
+        OutputError: A file cannot be written, or its suffix is not that of a picture format.
     """
     firsts = range(0, len(diagnosis.config.classes), ROWS)
-    paths = [path, *(path.with_stem(f"{path.stem}_{n}") for n in range(2, len(firsts) + 1))]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for first, file in zip(firsts, paths, strict=True):
-            sample_sheet(diagnosis, first).save(file)
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path}: the sheet cannot be written ({error}); give --sheet a file name that ends in "
-            ".png, in a folder that may be written"
-        ) from error
+    paths = [sheet, *(sheet.with_stem(f"{sheet.stem}_{n}") for n in range(2, len(firsts) + 1))]
+    for first, path in zip(firsts, paths, strict=True):
+        save_picture(sample_sheet(diagnosis, first), path, argument="sheet")
     return paths
 
 
 def _samples(diagnosis: Diagnosis, label: int) -> tuple[tuple[str, PairFacts], ...]:
-    """Images that show a class, from those that show it most to the median one."""
+    """Choose images, with their splits, from those with most pixels of a class to the median."""
     meanings = diagnosis.config.labels_by_value()
     values = [value for value, meant in meanings.items() if meant == label]
     found = []
@@ -136,17 +101,34 @@ def _samples(diagnosis: Diagnosis, label: int) -> tuple[tuple[str, PairFacts], .
     return tuple(found[place][1:] for place in places.tolist())
 
 
-def _draw_name(draw: ImageDraw.ImageDraw, diagnosis: Diagnosis, label: int, top: int) -> None:
-    entry = diagnosis.config.classes[label]
-    draw.rectangle((_GAP, top, _GAP + 22, top + 22), fill=entry.colour, outline=DIM)
-    name_font, small = _fitting(entry.name, _TEXT - 44), ImageFont.load_default(13)
-    draw.text((_GAP + 30, top + 11), entry.name, fill=INK, font=name_font, anchor="lm")
+def _name_panel(diagnosis: Diagnosis, label: int) -> Panel:
+    """Draw a class's colour, name, ids, and share per split."""
+    picture = Image.new("RGB", (_NAME_WIDTH, _TILE[0]), PAPER)
+    draw, small = ImageDraw.Draw(picture), ImageFont.load_default(13)
+    entry, room = diagnosis.config.classes[label], _NAME_WIDTH - 36
+    sizes = [ImageFont.load_default(size) for size in (18, 15, 13)]
+    font = next((font for font in sizes if font.getlength(entry.name) <= room), small)
+    draw.rectangle((0, 0, 22, 22), fill=entry.colour, outline=DIM)
+    draw.text((30, 11), shortened(entry.name, font, room), fill=INK, font=font, anchor="lm")
     lines = [f"id {label}"]
     if entry.ids and entry.ids != (label,):
         lines[0] += f", in the files {', '.join(map(str, entry.ids[:4]))}"
     lines += [f"{split}: {_share(balance, label)}" for split, balance in diagnosis.balances.items()]
     for number, line in enumerate(lines):
-        draw.text((_GAP, top + 34 + 19 * number), line, fill=DIM, font=small)
+        text = shortened(line, small, _NAME_WIDTH)
+        draw.text((0, 34 + 19 * number), text, fill=DIM, font=small)
+    return Panel(picture)
+
+
+def _absent_panel() -> Panel:
+    """Draw a panel that says that a class has no samples."""
+    height, width = _TILE
+    picture = Image.new("RGB", (width, height), PAPER)
+    font = ImageFont.load_default(16)
+    ImageDraw.Draw(picture).text(
+        (16, height // 2), "occurs in no mask", fill=_RED, font=font, anchor="lm"
+    )
+    return Panel(picture)
 
 
 def _share(balance: Balance, label: int) -> str:
@@ -155,35 +137,14 @@ def _share(balance: Balance, label: int) -> str:
     return f"{balance.share(label):.2%}, {counted(balance.images[label], 'image')}"
 
 
-def _fitting(text: str, width: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """The largest font in which a text has room."""
-    for size in (18, 15, 13, 11):
-        font = ImageFont.load_default(size)
-        if font.getlength(text) <= width:
-            return font
-    return ImageFont.load_default(9)
-
-
-def _caption(draw: ImageDraw.ImageDraw, text: str, corner: tuple[int, int]) -> None:
-    """White on black in the lower left corner of a picture."""
-    font = ImageFont.load_default(11)
-    while len(text) > 4 and font.getlength(text) > _TILE[1] - 8:
-        text = text[:-4] + "..."
-    left, bottom = corner
-    width = round(font.getlength(text)) + 8
-    draw.rectangle((left, bottom - 16, left + width, bottom - 1), fill=INK)
-    draw.text((left + 4, bottom - 8), text, fill=PAPER, font=font, anchor="lm")
-
-
 def _tile(diagnosis: Diagnosis, pair: PairFacts, label: int) -> Image.Image:
+    """Draw the surroundings of a class in one image."""
     assert pair.mask_path is not None
     image = read_image(pair.image_path)
     mask = diagnosis.config.mask_reader()(pair.mask_path)
     check_sizes((pair.image_path, image.shape[:2]), (pair.mask_path, mask.shape))
-    inside = mask == label
-    box = _window(inside)
-    left, top, right, bottom = box
-    part, shown = image[top:bottom, left:right], inside[top:bottom, left:right]
+    left, top, right, bottom = _window(mask == label)
+    part, shown = image[top:bottom, left:right], mask[top:bottom, left:right] == label
     height, width = _TILE
     picture = Image.fromarray(part).resize((width, height), Image.Resampling.LANCZOS)
     stencil = Image.fromarray(shown).resize((width, height), Image.Resampling.NEAREST)
@@ -191,9 +152,13 @@ def _tile(diagnosis: Diagnosis, pair: PairFacts, label: int) -> Image.Image:
 
 
 def _window(inside: Bool[np.ndarray, "height width"]) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of a part of the tile's proportions with much of the class.
+    """Find a window of the tile's proportions that shows much of a class.
 
-    It is about twice as large as the class, and never smaller than a quarter of the image.
+    Its area is about four times that of the class, and its sides are at least a quarter of the
+    largest window's.
+
+    Returns:
+        Its left, top, right and bottom.
     """
     rows, columns = inside.shape
     height, width = _TILE
@@ -202,17 +167,17 @@ def _window(inside: Bool[np.ndarray, "height width"]) -> tuple[int, int, int, in
     scale = min(whole, max(wanted, whole / 4))
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
 
-    sums = np.zeros((rows + 1, columns + 1), np.int64)
+    sums = np.zeros((rows + 1, columns + 1), np.int64)  # of all pixels above and to the left
     sums[1:, 1:] = inside.cumsum(0, dtype=np.int64).cumsum(1)
-    step = max(1, max(rows, columns) // _CELLS)
-    tops = np.unique([*range(0, rows - size[0] + 1, step), rows - size[0]])[:, None]
+    step = max(1, max(rows, columns) // _GRID)
+    tops = np.unique([*range(0, rows - size[0] + 1, step), rows - size[0]])[:, None]  # (tops, 1)
     lefts = np.unique([*range(0, columns - size[1] + 1, step), columns - size[1]])[None]
-    bottoms, rights = tops + size[0], lefts + size[1]
+    bottoms, rights = tops + size[0], lefts + size[1]  # (tops, 1), (1, lefts)
     counts = sums[bottoms, rights] - sums[tops, rights] - sums[bottoms, lefts] + sums[tops, lefts]
-    # Of the windows with most of the class, the one whose middle is closest to the class's own.
-    best = np.argwhere(counts >= 0.98 * counts.max())
+    # Of the windows with most of the class, the one nearest to their mean position.
+    best = np.argwhere(counts >= 0.98 * counts.max())  # (windows, 2): positions in counts
     row, column = best.mean(axis=0).round().astype(int).tolist()
-    nearest = best[np.abs(best - (row, column)).sum(axis=1).argmin()]
+    nearest = best[np.abs(best - (row, column)).sum(axis=1).argmin()]  # (2,)
     top, left = int(tops[nearest[0], 0]), int(lefts[0, nearest[1]])
     return left, top, left + size[1], top + size[0]
 
@@ -221,20 +186,19 @@ def _marked(
     image: UInt8[np.ndarray, "height width 3"],
     inside: Bool[np.ndarray, "height width"],
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """The class in its own colours, outlined white within and black around, the rest faded.
+    """Keep a class's pixels, fade the rest, and outline it in white inside and black outside.
 
-    In the class's colour an outline would vanish where that is grey as the picture.
+    An outline in the class's colour would be invisible where that resembles the picture's grey.
     """
-    pixels = image.astype(np.float32)
-    grey = pixels.mean(axis=2, keepdims=True)
-    faded = 255 - _FADED * (255 - grey)
-    result = np.where(inside[..., None], pixels, faded)
-    edge = np.zeros_like(inside)
-    across, along = inside[1:] != inside[:-1], inside[:, 1:] != inside[:, :-1]
-    edge[1:] |= across
-    edge[:-1] |= across
-    edge[:, 1:] |= along
-    edge[:, :-1] |= along
+    pixels = image.astype(np.float32)  # (height, width, 3)
+    grey = pixels.mean(axis=2, keepdims=True)  # (height, width, 1)
+    result = np.where(inside[..., None], pixels, 255 - _FADED * (255 - grey))
+    edge = np.zeros_like(inside)  # (height, width)
+    vertical, horizontal = inside[1:] != inside[:-1], inside[:, 1:] != inside[:, :-1]
+    edge[1:] |= vertical
+    edge[:-1] |= vertical
+    edge[:, 1:] |= horizontal
+    edge[:, :-1] |= horizontal
     result[edge & inside] = PAPER
     result[edge & ~inside] = INK
     return result.round().clip(0, 255).astype(np.uint8)

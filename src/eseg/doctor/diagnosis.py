@@ -1,38 +1,37 @@
-"""A data set examined: every file read once, every check made."""
+"""Diagnosis of a data set: every file is read once, and every check is made."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from eseg.data.folder import FolderConfig, list_split, listing_faults
-from eseg.data.official import expect_split
+from eseg.data.unpacked import expect_split
 from eseg.doctor.balance import Balance, balance_findings, count_classes
 from eseg.doctor.checks import error_findings, masks_without_image, warning_findings
 from eseg.doctor.duplicates import duplicate_findings
 from eseg.doctor.facts import Expected, PairFacts, gather
 from eseg.doctor.findings import SEVERITIES, Finding
 from eseg.errors import DataError
+from eseg.reports.reporter import SILENT, Reporter
 
 _TOO_FEW = 20
-"""In fewer masks than this, drawn by chance, any class may be rare."""
+"""In fewer randomly chosen masks than this, any class may be rare."""
 
 Pairs = Sequence[tuple[Path, Path | None]]
-Track = Callable[[Iterable[PairFacts], float], Iterable[PairFacts]]
-"""Passes so many facts on and shows progress; `rich.progress.Progress.track` is one."""
 
 
 @dataclass(frozen=True)
 class Readings:
-    """What reading all files gave.
+    """Facts about all files of a data set.
 
     Attributes:
-        splits: Facts per split, in the order of the list; pairs that lack a file are not in it.
-        seconds: How long it took in all.
+        splits: Facts per split, in the split's order; pairs with a missing file are left out.
+        seconds: Total time for reading.
     """
 
     splits: dict[str, tuple[PairFacts, ...]]
@@ -40,7 +39,7 @@ class Readings:
 
     @property
     def pairs(self) -> int:
-        """How many images were read, with their masks where they have some."""
+        """Number of images that were read, with their masks if they have any."""
         return sum(len(facts) for facts in self.splits.values())
 
     @property
@@ -50,21 +49,21 @@ class Readings:
 
     @property
     def milliseconds_per_pair(self) -> float:
-        """Median time that a thread spends on reading one image with its mask."""
+        """Median time that a thread needs to read one image with its mask."""
         times = [pair.seconds for facts in self.splits.values() for pair in facts]
         return 1000 * median(times) if times else 0.0
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What the doctor has to say.
+    """Result of an examination.
 
     Attributes:
         config: The data set as it was examined: as described, or as proposed for a bare folder.
-        readings: The facts behind it.
+        readings: Facts about its files.
         findings: Worst first.
-        balances: Per split, how often each class occurs.
-        is_proposed: Whether the doctor itself found out what images, masks and classes are.
+        balances: Class balance per split.
+        is_proposed: True if images, masks and classes were found in a folder without description.
     """
 
     config: FolderConfig
@@ -75,11 +74,11 @@ class Diagnosis:
 
     @property
     def has_errors(self) -> bool:
-        """Whether there is a finding of the worst kind."""
+        """True if a finding has the severity "error"."""
         return any(finding.severity == "error" for finding in self.findings)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """Return plain values for JSON."""
         names = self.config.class_table().names
         proposal = {
             "mask_values": self.config.mask_values,
@@ -110,23 +109,23 @@ def examine(
     config: FolderConfig,
     *,
     source: str | None = None,
-    track: Track | None = None,
+    reporter: Reporter = SILENT,
     workers: int | None = None,
 ) -> Diagnosis:
     """Examine a data set as it is described.
 
     Args:
         config: The description.
-        source: For an official set, where to get it: archives that nobody needs to train may be
-            missing.
-        track: Shows progress.
+        source: The place to download an official set from. With it, splits that training does not
+            need may be missing.
+        reporter: Receiver of the progress.
         workers: Threads that read; by default one per core.
 
     Raises:
-        DataError: The root is no folder.
+        DataError: The root is not a folder.
     """
     if not config.root.is_dir():
-        list_split(config, next(iter(config.splits)))  # Raises what training would.
+        list_split(config, next(iter(config.splits)))  # raises the error of training
     findings: list[Finding] = []
     present: dict[str, Pairs] = {}
     known: set[Path] = set()
@@ -152,12 +151,12 @@ def examine(
         ]
     for split in present:
         findings.extend(masks_without_image(config, split, known))
-    readings = read(present, config.mask_values, track=track, workers=workers)
+    readings = read(present, config.mask_values, reporter=reporter, workers=workers)
     return diagnose(config, readings, findings)
 
 
 def _absent(config: FolderConfig, split: str, source: str) -> Finding | None:
-    """What is to be said of an official split whose archives were not unpacked."""
+    """Return the finding for an official split whose archives were not unpacked, or None."""
     try:
         expect_split(config, split, source)
     except DataError as error:
@@ -170,22 +169,24 @@ def read(
     splits: Mapping[str, Pairs],
     expected: Expected,
     *,
-    track: Track | None = None,
+    reporter: Reporter = SILENT,
     workers: int | None = None,
 ) -> Readings:
-    """Read all files of some splits; a pair that is in several splits is read once.
+    """Read all files of some splits; a pair in several splits is read once.
 
     Args:
-        splits: Images and masks per split; the files are there.
-        expected: What masks hold, see `examine_pair`.
-        track: Shows progress.
+        splits: Images and masks per split; the files exist.
+        expected: Kind of values in masks, see `examine_pair`.
+        reporter: Receiver of the progress.
         workers: Threads; by default one per core.
     """
     pairs = list(dict.fromkeys(pair for of_split in splits.values() for pair in of_split))
     start = time.perf_counter()
-    facts: Iterable[PairFacts] = gather(pairs, expected, workers)
-    if track is not None:
-        facts = track(facts, len(pairs))
+    facts = reporter.track(
+        gather(pairs, expected, workers),
+        total=len(pairs),
+        description="reading images and masks",
+    )
     by_pair = dict(zip(pairs, facts, strict=True))
     seconds = time.perf_counter() - start
     return Readings(
@@ -206,11 +207,10 @@ def diagnose(
 
     Args:
         config: The data set.
-        readings: Its files.
-        findings: What is known already.
+        readings: Facts about its files.
+        findings: Findings so far.
         is_proposed: See `Diagnosis`.
-        drawn: Splits that the doctor itself chose; that classes are rare in a few of its own
-            samples is no fault of the data.
+        drawn: Splits that `examine_folder` drew; rare classes in a small one are not reported.
     """
     found = list(findings)
     balances = {}
@@ -220,10 +220,9 @@ def diagnose(
         if any(pair.mask_path for pair in facts):
             balances[split] = count_classes(config, facts)
             is_drawn = split in drawn and balances[split].masks < _TOO_FEW
-            about_balance = balance_findings(config, split, balances[split])
             found.extend(
                 finding
-                for finding in about_balance
+                for finding in balance_findings(config, split, balances[split])
                 if not (is_drawn and finding.kind == "rare class")
             )
     found.extend(duplicate_findings(readings.splits))

@@ -1,89 +1,68 @@
-"""What the doctor prints."""
+"""Text and table of a diagnosis: findings, class balance and speed of reading."""
 
 from __future__ import annotations
 
 from collections import Counter
-
-from rich.console import Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
+from pathlib import Path
 
 from eseg.doctor.diagnosis import Diagnosis
 from eseg.doctor.findings import SEVERITIES, Finding, counted
+from eseg.reports.table import Table
 
-_STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 _SHOWN_FILES = 5
 _SHOWN_CLASSES = 40
 
 
-def report(diagnosis: Diagnosis) -> Group:
-    """Findings, class balance and speed, to be printed by rich."""
-    parts: list[RenderableType] = []
-    if diagnosis.findings:
-        parts.append(_findings_table(diagnosis))
-    if diagnosis.balances:
-        parts.append(_balance_table(diagnosis))
-    parts.append(_summary(diagnosis))
-    return Group(*parts)
+def finding_text(finding: Finding, root: Path) -> str:
+    """Return kind, number of files, message, proposal and first files, each on a line.
 
-
-def _findings_table(diagnosis: Diagnosis) -> Table:
-    table = Table(title="Findings", title_justify="left", show_lines=True)
-    table.add_column("")
-    table.add_column("what", min_width=11)
-    table.add_column("files", justify="right")
-    table.add_column("where, what and what to do", ratio=1)
-    root = f"{diagnosis.config.root}/"
-    for finding in diagnosis.findings:
-        style = _STYLES[finding.severity]
-        number = str(len(finding.files)) if finding.files else ""
-        table.add_row(
-            f"[{style}]{finding.severity}[/]", finding.kind, number, escape(_text(finding, root))
-        )
-    return table
-
-
-def _text(finding: Finding, root: str) -> str:
-    text = finding.message
+    Args:
+        finding: The finding.
+        root: The data set's folder; files are named relative to it.
+    """
+    heading = finding.kind
+    if finding.files:
+        heading += f" ({counted(len(finding.files), 'file')})"
+    lines = [heading, finding.message]
     if finding.proposal:
-        text += f"\nproposed: {finding.proposal}"
+        lines.append(f"proposed: {finding.proposal}")
     unnamed = [str(path) for path in finding.files if str(path) not in finding.message]
     if unnamed:
-        text += f"\nalso: {', '.join(unnamed[:_SHOWN_FILES])}"
-        if len(unnamed) > _SHOWN_FILES:
-            text += f" and {len(unnamed) - _SHOWN_FILES} more (--json lists all)"
-    return text.replace(root, "")
+        more = f" and {len(unnamed) - _SHOWN_FILES} more" * (len(unnamed) > _SHOWN_FILES)
+        lines.append(f"also: {', '.join(unnamed[:_SHOWN_FILES])}{more}")
+    return "\n  ".join(lines).replace(f"{root}/", "")
 
 
-def _balance_table(diagnosis: Diagnosis) -> Table:
-    """Share of the labelled pixels, and images, per class and split."""
-    table = Table(title="Classes: share of labelled pixels (images)", title_justify="left")
-    table.add_column("class")
-    for split, balance in diagnosis.balances.items():
-        table.add_column(f"{escape(split)} ({counted(balance.masks, 'mask')})", justify="right")
+def balance_table(diagnosis: Diagnosis) -> Table:
+    """Return share of the labelled pixels, and number of images, per class and split."""
+    balances = diagnosis.balances
     names = diagnosis.config.class_table().names
+    rows = []
     for label, name in enumerate(names[:_SHOWN_CLASSES]):
         cells = [
             f"{balance.share(label):.3%} ({balance.images[label]})"
             if balance.images[label]
             else "-"
-            for balance in diagnosis.balances.values()
+            for balance in balances.values()
         ]
-        table.add_row(escape(name), *cells)
+        rows.append((name, *cells))
     if len(names) > _SHOWN_CLASSES:
-        table.add_row(
-            f"{len(names) - _SHOWN_CLASSES} more: --json", *[""] * len(diagnosis.balances)
-        )
-    table.add_section()
+        rows.append((f"and {len(names) - _SHOWN_CLASSES} more", *[""] * len(balances)))
     unlabelled = [
         f"{balance.unlabelled / max(1, balance.unlabelled + sum(balance.pixels)):.3%}"
-        for balance in diagnosis.balances.values()
+        for balance in balances.values()
     ]
-    table.add_row("no label, of all pixels", *unlabelled)
-    return table
+    masks = [f"{split} ({counted(balance.masks, 'mask')})" for split, balance in balances.items()]
+    return Table(
+        ("class", *masks),
+        rows,
+        totals=[("no label, of all pixels", *unlabelled)],
+        title="Classes: share of labelled pixels (images)",
+    )
 
 
-def _summary(diagnosis: Diagnosis) -> str:
+def summary_line(diagnosis: Diagnosis) -> str:
+    """Count the findings per severity, and tell the speed of reading."""
     counts = Counter(finding.severity for finding in diagnosis.findings)
     found = ", ".join(counted(counts[severity], severity) for severity in SEVERITIES)
     readings = diagnosis.readings

@@ -1,4 +1,4 @@
-"""Pictures that are there twice: exactly, or as copies that were compressed or resized."""
+"""Duplicate pictures: identical ones, and copies that were compressed or resized."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ from eseg.doctor.findings import Finding, Kind, counted
 Splits = Mapping[str, Sequence[PairFacts]]
 
 NEAR = 1.5
-"""Grey levels, root mean square, by which thumbnails of copies differ at most.
+"""Largest root mean square difference of grey levels between the thumbnails of copies.
 
 Measured: copies as JPEG of quality 20 differ by up to 1.4, resized ones by 0.8; neighbouring frames
-of a film shot from a waiting car by 3.1.
+of a video from a waiting car by 3.1.
 """
 FLAT = 0.05
-"""The same as part of the thumbnail's own contrast, so that nearly blank pictures are no copies."""
+"""The same as a share of the thumbnail's contrast: nearly blank pictures are not copies."""
 
 _RANKS = {"train": 0, "val": 2, "test": 3}
-"""Splits that never share pictures; where two do, the later one, which is measured on, keeps it."""
+"""Splits that must not share pictures; of two that do, the one of higher rank keeps the picture."""
 
-_ROWS = 1024
+_BLOCK = 1024
+"""Thumbnails that are compared with all others at once; bounds the memory."""
 
 
 def duplicate_findings(splits: Splits) -> Iterator[Finding]:
-    """The same picture in two splits, or twice in one."""
+    """Report pictures that are in two splits, or twice in one."""
     for first, second in separate_splits(splits):
         yield from _across(first, splits[first], second, splits[second])
     for name, facts in splits.items():
@@ -39,9 +40,10 @@ def duplicate_findings(splits: Splits) -> Iterator[Finding]:
 
 
 def separate_splits(splits: Splits) -> Iterator[tuple[str, str]]:
-    """Pairs of splits that should share nothing, the one to give way first.
+    """Yield pairs of splits that must not share pictures, the lower-ranked split first.
 
-    Those are train, val and test, and others unless one is a part of the other, as of trainval.
+    These are any two of train, val and test, and all others unless one is a part of the other,
+    such as train of trainval.
     """
     files = {name: {pair.image_path for pair in facts} for name, facts in splits.items()}
     ordered = sorted(splits, key=lambda name: _RANKS.get(name, 1))
@@ -74,8 +76,8 @@ def _pairs_finding(
     (ours, theirs), count = pairs[0], len(pairs)
     message = (
         f"{theirs} in split '{second}' is {what} {ours} in split '{first}' "
-        f"({counted(count, 'such pair')}): what is measured on one split was learnt by heart in "
-        "the other; take it out of one of them"
+        f"({counted(count, 'such pair')}): a network trained on one split would be measured on "
+        "pictures that it has seen; remove it from one of them"
     )
     files = tuple(dict.fromkeys(path for pair in pairs for path in pair))
     return Finding(kind, message, files)
@@ -84,20 +86,18 @@ def _pairs_finding(
 def _near(
     ours: Mapping[bytes, PairFacts], theirs: Mapping[bytes, PairFacts]
 ) -> Iterator[tuple[Path, Path]]:
-    """Pictures, by digest, whose thumbnails are close though they are not the same.
-
-    They are compared block by block, so that memory stays small.
-    """
+    """Yield pictures that have close thumbnails but different digests."""
     if not ours or not theirs:
         return
     our_digests, their_digests = list(ours), list(theirs)
     left, right = _thumbnails(list(ours.values())), _thumbnails(list(theirs.values()))
     size = left.shape[1]
     contrast = right.std(axis=1)
-    limits = np.minimum(NEAR, FLAT * contrast) ** 2
-    squares = (right**2).mean(axis=1)
-    for start in range(0, len(left), _ROWS):
-        block = left[start : start + _ROWS]
+    limits = np.minimum(NEAR, FLAT * contrast) ** 2  # (theirs,)
+    squares = (right**2).mean(axis=1)  # (theirs,)
+    for start in range(0, len(left), _BLOCK):
+        block = left[start : start + _BLOCK]  # (block, pixels)
+        # The mean square of a difference, expanded; (block, theirs)
         distance = (block**2).mean(axis=1)[:, None] + squares - 2 / size * (block @ right.T)
         for row, column in np.argwhere(distance <= limits).tolist():
             first, second = our_digests[start + row], their_digests[column]
@@ -106,7 +106,7 @@ def _near(
 
 
 def _thumbnails(facts: Sequence[PairFacts]) -> Float32[np.ndarray, "images pixels"]:
-    """Grey levels around the middle one: float32 then keeps small differences of their squares."""
+    """Stack thumbnails as grey levels around 0, so that float32 keeps differences of squares."""
     stack = np.stack([pair.image.thumbnail for pair in facts if pair.image])
     return stack.reshape(len(stack), -1).astype(np.float32) - 128
 
@@ -127,8 +127,8 @@ def _within(split: str, facts: Sequence[PairFacts]) -> Iterator[Finding]:
         yield Finding(
             "two masks for one picture",
             f"{first} and {second} in split '{split}' differ, but their images are the same "
-            f"({counted(len(differing), 'such picture')}); keep the right mask and take the other "
-            "pair away",
+            f"({counted(len(differing), 'such picture')}); keep the right mask and remove the "
+            "other pair",
             tuple(pair.image_path for group in differing for pair in group),
         )
     if agreeing:
@@ -136,6 +136,6 @@ def _within(split: str, facts: Sequence[PairFacts]) -> Iterator[Finding]:
         yield Finding(
             "duplicate in a split",
             f"{second} in split '{split}' is the same picture as {first} "
-            f"({counted(len(agreeing), 'such picture')}): it counts twice; take one pair away",
+            f"({counted(len(agreeing), 'such picture')}): it counts twice; remove one pair",
             tuple(pair.image_path for group in agreeing for pair in group),
         )

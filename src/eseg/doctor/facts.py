@@ -1,13 +1,13 @@
-"""What one image and its mask are, read once and by the readers of training."""
+"""Facts about images and masks, each file read once and by the readers of training."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,9 +17,11 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 from PIL import Image
 
-from eseg.data.mask_values import Colour, MaskValues, pack_colours
+from eseg.data.cores import usable_cores
+from eseg.data.mask_values import MaskValues, pack_colours
 from eseg.data.reading import read_image, read_mask_colours, read_mask_ids
 from eseg.errors import DataError
+from eseg.runtime.class_table import Colour
 from eseg.runtime.images import open_picture, read_header
 
 Value = int | Colour
@@ -29,21 +31,21 @@ THUMBNAIL = 32
 """Pixels along either side of a thumbnail."""
 
 _MAX_VALUES = 4096
-"""Distinct values remembered per mask; what has more is no mask of classes."""
+"""Distinct values remembered per mask; a mask of classes has fewer."""
 
 _MAX_WORKERS = 32
 _QUEUED = 4
-"""Pairs per thread that wait to be taken, so that a great data set does not fill the memory."""
+"""Pairs per thread that may wait for the consumer; bounds the memory for large data sets."""
 
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """One image.
+    """Facts about one image.
 
     Attributes:
         size: (height, width) in pixels, upright.
-        digest: Of size and pixels: equal for equal pictures, in whatever format they are stored.
-        thumbnail: Grey and small, `THUMBNAIL` pixels high and wide.
+        digest: Hash of size and pixels: equal pictures have equal digests in every file format.
+        thumbnail: Grey levels, `THUMBNAIL` pixels high and wide.
         orientation: The EXIF orientation that was applied, 1 for none.
     """
 
@@ -55,15 +57,15 @@ class ImageFacts:
 
 @dataclass(frozen=True)
 class MaskFacts:
-    """One mask.
+    """Facts about one mask.
 
     Attributes:
         size: (height, width) in pixels, upright.
-        digest: Of size and values.
+        digest: Hash of size and values.
         orientation: The EXIF orientation that was applied, 1 for none.
-        stored: Whether it was read as ids or as colours.
+        stored: Kind of the values that were read.
         values: Pixels per id or colour, at most `_MAX_VALUES` of them.
-        palette: The colours of the ids that occur, if it is a palette file.
+        palette: Colours of the ids that occur; empty unless it is a palette file.
     """
 
     size: tuple[int, int]
@@ -76,15 +78,15 @@ class MaskFacts:
 
 @dataclass(frozen=True)
 class PairFacts:
-    """An image and its mask.
+    """Facts about an image and its mask.
 
     Attributes:
         image_path: The image.
         mask_path: Its mask, or None where there is none.
         image: None if it cannot be read.
         mask: None if there is none or it cannot be read as expected.
-        errors: What training says about the files, each with the file that it is about.
-        seconds: Time that reading both took.
+        errors: Errors that training would raise, each with the file that it is about.
+        seconds: Time for reading both.
     """
 
     image_path: Path
@@ -98,16 +100,16 @@ class PairFacts:
 def gather(
     pairs: Sequence[tuple[Path, Path | None]], expected: Expected, workers: int | None = None
 ) -> Iterator[PairFacts]:
-    """Read many pairs in parallel; the facts come in order.
+    """Read many pairs in parallel and yield their facts in order.
 
-    Threads, not processes: decoding, resizing and hashing run outside the interpreter's lock.
+    Threads suffice, because decoding, resizing and hashing release the interpreter's lock.
 
     Args:
         pairs: Images and masks.
         expected: See `examine_pair`.
         workers: Threads; by default one per core that this process may use, at most 32.
     """
-    threads = workers or min(_MAX_WORKERS, _cores())
+    threads = workers or min(_MAX_WORKERS, usable_cores())
     examine = partial(examine_pair, expected=expected)
     waiting: deque[Future[PairFacts]] = deque()
     with ThreadPoolExecutor(threads) as pool:
@@ -125,8 +127,8 @@ def examine_pair(image_path: Path, mask_path: Path | None, expected: Expected) -
     Args:
         image_path: The image.
         mask_path: Its mask, or None.
-        expected: What masks should hold. With `either`, a mask in colours is read as such;
-            otherwise it is an error where ids are expected, and its colours are told nevertheless.
+        expected: Kind of values that masks should store. With "either", a mask in colours is
+            read as such. With "ids", it is an error, and its colours are counted nevertheless.
     """
     errors: list[tuple[DataError, Path]] = []
     start = time.perf_counter()
@@ -145,7 +147,9 @@ def examine_pair(image_path: Path, mask_path: Path | None, expected: Expected) -
             if expected != "either" or error.fault != "colours for ids":
                 errors.append((error, mask_path))
             if error.fault == "colours for ids":
-                stored, values = "colours", _colours_or_nothing(mask_path)
+                stored = "colours"
+                with suppress(DataError):
+                    values = read_mask_colours(mask_path)
     seconds = time.perf_counter() - start
     return PairFacts(
         image_path,
@@ -193,7 +197,7 @@ def _id_counts(
 
 
 def _palette(path: Path, counts: dict[Value, int]) -> dict[int, Colour]:
-    """The colours of the ids that occur; none for a grey ramp, which only says the ids again."""
+    """Return the colours of the ids that occur; empty for a grey ramp, which repeats the ids."""
     picture, _ = open_picture(path)
     flat = picture.getpalette("RGB") or []
     colours = dict(enumerate(zip(flat[::3], flat[1::3], flat[2::3], strict=True)))
@@ -203,19 +207,7 @@ def _palette(path: Path, counts: dict[Value, int]) -> dict[int, Colour]:
     return {} if all(colour == (i, i, i) for i, colour in shown.items()) else shown
 
 
-def _colours_or_nothing(path: Path) -> UInt8[np.ndarray, "height width 3"] | None:
-    try:
-        return read_mask_colours(path)
-    except DataError:
-        return None
-
-
 def _digest(pixels: Integer[np.ndarray, "*shape"]) -> bytes:
     digest = hashlib.sha1(str(pixels.shape).encode(), usedforsecurity=False)
     digest.update(np.ascontiguousarray(pixels).data)
     return digest.digest()
-
-
-def _cores() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)  # Not on macOS.
-    return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""What the doctor can say about a data set."""
+"""Findings about a data set: their kinds, severities and texts."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Literal, get_args
 from eseg.errors import Fault
 
 Severity = Literal["error", "warning", "note"]
-"""Error: training refuses it, learns wrong labels from it, or reports a false figure. Warning: it
-runs, and the result is worse than it looks. Note: good to know."""
+"""Error: training refuses the data, learns wrong labels from it, or reports a false figure.
+Warning: training runs, and the result is worse than it looks. Note: for information."""
 
 _Error = Literal["unusable split", "missing split", "palette for ids", "duplicate across splits"]
 _Warning = Literal[
@@ -27,21 +27,21 @@ _Warning = Literal[
 _Note = Literal["duplicate in a split", "divided here", "split not there", "unsupported format"]
 
 Kind = Fault | _Error | _Warning | _Note
-"""What there is to find; faults are what training refuses, and errors too."""
+"""Kinds of findings; a `Fault` is refused by training and therefore an error."""
 
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that somebody should know about the data set.
+    """One fault or peculiarity of a data set.
 
     Attributes:
-        kind: What it is.
-        message: The first file, the value and the remedy; where training refuses the same, in the
-            words of training.
-        files: All files that it is about.
-        proposal: What the doctor takes the values to mean, where it can tell.
+        kind: Its kind.
+        message: The first file, the value and the remedy; training's own message where there is
+            one.
+        files: All files concerned.
+        proposal: The probable meaning of the values, or "".
     """
 
     kind: Kind
@@ -51,13 +51,13 @@ class Finding:
 
     @property
     def severity(self) -> Severity:
-        """How bad it is; every kind has one severity."""
+        """Severity, which follows from the kind."""
         if self.kind in get_args(_Warning):
             return "warning"
         return "note" if self.kind in get_args(_Note) else "error"
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """Return plain values for JSON."""
         return {
             "severity": self.severity,
             "kind": self.kind,
@@ -68,10 +68,10 @@ class Finding:
 
 
 def counted(number: int, what: str) -> str:
-    """The number of something, in words: `counted(1, "mask")` is "1 mask", 2 give "2 masks"."""
+    """Return a number with its noun: `counted(1, "mask")` is "1 mask", 2 give "2 masks"."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def some(names: list[str], shown: int = 8) -> str:
-    """The first of many names."""
+    """List the first names, and the number of the others."""
     return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" * (len(names) > shown))

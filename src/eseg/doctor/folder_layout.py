@@ -1,4 +1,4 @@
-"""A folder without a description: which files are images, which are masks, and whose."""
+"""Layout of a folder without description: images, masks and their pairs."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ import numpy as np
 from eseg.data.reading import read_image
 from eseg.doctor.findings import counted
 from eseg.errors import DataError
+from eseg.runtime.images import IMAGE_SUFFIXES
 
 Role = Literal["image", "mask", "painted", "other"]
-"""What a picture is for; `painted` ones are masks for people to look at."""
+"""Role of a picture; `painted` ones are masks in colours for people."""
 
 SPLIT_WORDS = {
     "train": "train", "training": "train", "trn": "train", "trainannot": "train",
     "val": "val", "valid": "val", "validation": "val", "dev": "val", "valannot": "val",
     "test": "test", "testing": "test", "testannot": "test",
 }  # fmt: skip
-"""Words in the names of folders that say which split lies there."""
+"""Words in the names of folders that name a split."""
 
 _ROLE_WORDS: dict[Role, str] = {
     "mask": "mask masks label labels labeled labelled annotation annotations annot annots ann anns "
@@ -36,28 +37,27 @@ _ROLE_WORDS: dict[Role, str] = {
     "previews overlay overlays vis visualization",
 }
 _WORDS = {word: role for role, words in _ROLE_WORDS.items() for word in words.split()}
-"""Words in the names of files and folders that say what lies there."""
+"""Words in the names of files and folders that name a role."""
 
-_STRONGEST: tuple[Role, ...] = ("other", "painted", "mask", "image")
-"""Which word counts where a name has several."""
+_PRECEDENCE: tuple[Role, ...] = ("other", "painted", "mask", "image")
+"""Precedence of roles where a name has words of several."""
 
-_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
-_NOT_READ = frozenset({".gif", ".npy", ".npz", ".mat", ".heic", ".avif", ".jp2", ".exr", ".dcm"})
-"""Pictures and masks in these are only named."""
-_READ = "PNG, JPEG, WebP, TIFF or BMP"
+_NOT_READ = (".gif", ".npy", ".npz", ".mat", ".heic", ".avif", ".jp2", ".exr", ".dcm")
+"""Suffixes of pictures and masks that are only reported."""
 _SAMPLED = 4
+"""Files per folder whose values are counted."""
 _FEW_VALUES = 64
-"""A picture with at most so many colours is taken for a mask where names say nothing."""
+"""A picture with at most so many colours is taken for a mask if names tell nothing."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What lies in a folder.
+    """Contents of a folder.
 
     Attributes:
-        splits: Images and masks per split; `None` is the split of a folder that names none.
-        images_without_mask: Images that nothing belongs to.
-        masks_without_image: The same for masks.
+        splits: Images and masks per split; None is the split of pairs without a named one.
+        images_without_mask: Images without partner.
+        masks_without_image: Masks without partner.
         not_read: Pictures in formats that are not read.
     """
 
@@ -69,14 +69,14 @@ class Layout:
 
 @dataclass(frozen=True)
 class _File:
-    """A picture file, and what its name and those of its folders say.
+    """A picture file with the parts of its path's names.
 
     Attributes:
         path: The file.
         split: Its split, if a folder names one.
-        place: What remains of the folders' names without the words for splits and roles.
-        core: What remains of the file's name without the words for roles.
-        role: None where no word says it.
+        place: Names of the folders without the words for splits and roles.
+        core: Name of the file without the words for roles.
+        role: Its role, or None if no word names it.
     """
 
     path: Path
@@ -87,12 +87,12 @@ class _File:
 
 
 def find_layout(folder: Path) -> Layout:
-    """Find images and their masks: by the names of folders and files, else by their contents.
+    """Find images and their masks by the names of folders and files, else by their contents.
 
     Raises:
         DataError: There are no pictures, no masks among them, or no pairs.
     """
-    files = [_describe(path, folder) for path in _files(folder, _EXTENSIONS)]
+    files = [_describe(path, folder) for path in _files(folder, IMAGE_SUFFIXES)]
     not_read = _files(folder, _NOT_READ)
     if not files:
         raise DataError(
@@ -110,7 +110,7 @@ def find_layout(folder: Path) -> Layout:
     if not masks or not images:
         found, missing = ("picture", "masks") if not masks else ("mask", "images")
         raise DataError(
-            f"{folder}: {counted(len(files), found)} but no {missing}{_unread(not_read)}; call the "
+            f"{folder}: {counted(len(files), found)} but no {missing}{_unread(not_read)}; name the "
             "folders images and masks, end the masks' names in _mask, or describe the data set in "
             "a YAML (docs/data.md)"
         )
@@ -136,42 +136,43 @@ def find_layout(folder: Path) -> Layout:
 
 
 def _refuse_several(folder: Path, images: Sequence[_File], masks: Sequence[_File]) -> None:
-    """Say so where names do fit, but several masks fit one image."""
+    """Raise if several masks fit one image."""
     for image in images:
         fitting = [str(mask.path.relative_to(folder)) for mask in masks if mask.core == image.core]
         if len(fitting) > 1:
             raise DataError(
                 f"{folder}: several masks fit the image {image.path.relative_to(folder)}: "
-                f"{', '.join(fitting)}; keep one sort of masks below the folder, or describe the "
+                f"{', '.join(fitting)}; keep one kind of masks below the folder, or describe the "
                 "data set in a YAML (docs/data.md)"
             )
 
 
 def _unread(files: Sequence[Path]) -> str:
-    """The pictures that no reader of training takes, for a message."""
+    """Count the pictures in formats that are not read, for a message."""
     if not files:
         return ""
     others = Counter(path.suffix.lower() for path in files)
     kinds = ", ".join(f"{count} {kind}" for kind, count in others.most_common())
-    return f" ({kinds}: not read; convert them to {_READ})"
+    return f" ({kinds}: not read; convert them to PNG, JPEG, WebP, TIFF or BMP)"
 
 
 def _split_order(split: str | None) -> int:
     return ["train", "val", "test", None].index(split)
 
 
-def _files(folder: Path, extensions: frozenset[str]) -> list[Path]:
+def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """Find files by suffix below a folder, except hidden ones and those in `__` folders."""
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in extensions
+        if path.suffix.lower() in suffixes
         and path.is_file()
         and not any(part.startswith((".", "__")) for part in path.relative_to(folder).parts)
     )
 
 
 def _describe(path: Path, folder: Path) -> _File:
-    """What the names say."""
+    """Derive split, role and the remaining names from a path."""
     relative = PurePosixPath(path.relative_to(folder).as_posix())
     split: str | None = None
     role: Role | None = None
@@ -179,7 +180,7 @@ def _describe(path: Path, folder: Path) -> _File:
     for part in relative.parent.parts:
         words = _words(part)
         split = next((SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS), split)
-        role = _role(words) or role  # The deepest folder decides.
+        role = _role(words) or role  # the deepest folder decides
         rest = [word for word in words if word not in SPLIT_WORDS and word not in _WORDS]
         if rest:
             place.append("_".join(rest))
@@ -192,8 +193,8 @@ def _describe(path: Path, folder: Path) -> _File:
 
 
 def _role(words: Iterable[str]) -> Role | None:
-    said = {_WORDS[word] for word in words if word in _WORDS}
-    return next((role for role in _STRONGEST if role in said), None)
+    named = {_WORDS[word] for word in words if word in _WORDS}
+    return next((role for role in _PRECEDENCE if role in named), None)
 
 
 def _words(name: str) -> list[str]:
@@ -201,7 +202,7 @@ def _words(name: str) -> list[str]:
 
 
 def _masks_by_content(files: Sequence[_File]) -> list[_File]:
-    """The files of those folders, or of those kinds in a folder, that hold few values each."""
+    """Return the files of each folder and suffix if the sampled ones have few values."""
     groups: dict[tuple[Path, str], list[_File]] = defaultdict(list)
     for file in files:
         groups[file.path.parent, file.path.suffix.lower()].append(file)
@@ -222,20 +223,20 @@ def _has_few_values(path: Path) -> bool:
 
 
 def _best_pairs(images: Sequence[_File], masks: Sequence[_File]) -> list[tuple[_File, _File]]:
-    """Pairs under the strictest way of comparing names that gives the most."""
-    ways: tuple[Callable[[_File], Hashable], ...] = (
+    """Pair images and masks by the strictest comparison of names that gives the most pairs."""
+    keys: tuple[Callable[[_File], Hashable], ...] = (
         lambda file: (file.split, file.place, file.core),
         lambda file: (file.split, file.core),
         lambda file: (file.place, file.core),
         lambda file: file.core,
     )
-    return max((_pairs(images, masks, key) for key in ways), key=len)
+    return max((_pairs(images, masks, key) for key in keys), key=len)
 
 
 def _pairs(
     images: Iterable[_File], masks: Iterable[_File], key: Callable[[_File], Hashable]
 ) -> list[tuple[_File, _File]]:
-    """Images and masks whose keys are the same and are nobody else's."""
+    """Pair images and masks with equal keys that no other image or mask has."""
     by_key: dict[Hashable, list[_File]] = defaultdict(list)
     for mask in masks:
         by_key[key(mask)].append(mask)

@@ -1,4 +1,4 @@
-"""A data set's YAML that trains, made of one that has faults or of a bare folder."""
+"""Repair of a data set: a YAML without its faults, or for a folder without description."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from eseg.config import dump_yaml
 from eseg.data.folder import FolderConfig
 from eseg.data.listing import SplitConfig, list_pairs
 from eseg.doctor.checks import contradicting_palette, unlisted_values
@@ -19,23 +18,23 @@ from eseg.doctor.duplicates import Splits, separate_splits
 from eseg.doctor.facts import PairFacts, Value
 from eseg.doctor.findings import counted
 from eseg.errors import DataError
-from eseg.runtime.writing import replacing
+from eseg.runtime.writing import output_errors, replacing
 
-_MOSTLY = 0.5
-"""A mask with more unknown values than this is no mask of this data set and is left out."""
-_KNOWN = 0.9
-"""Part of the pixels of painted masks that have the classes' colours, if those are what counts."""
+_MAX_UNKNOWN = 0.5
+"""A mask with a larger share of unknown values is not one of this data set and is left out."""
+_MIN_KNOWN = 0.9
+"""Least share of pixels in the classes' colours with which masks are read by their colours."""
 
 
 @dataclass(frozen=True)
 class Mended:
-    """A data set without the faults.
+    """A data set without its faults.
 
     Attributes:
         config: Classes and ignored values; its splits are those that were examined.
-        kept: The pairs of each split that training can use.
-        left_out: The images that are in no split any more.
-        ignored: Values that no class has and that now mean 'no label'.
+        kept: Usable pairs of each split.
+        left_out: Images that are no longer in any split.
+        ignored: Values of no class that now mean 'no label'.
     """
 
     config: FolderConfig
@@ -45,14 +44,13 @@ class Mended:
 
 
 def mend(diagnosis: Diagnosis) -> Mended:
-    """Leave out what cannot be used, and let values that no class has mean 'no label'.
+    """Leave out unusable pairs, and let values of no class mean 'no label'.
 
-    Of pictures that are in two splits the one in the first split is left out, so that `val` stays.
-    Where all masks are in the classes' colours, they are read by their colours. Splits without
-    masks are not taken over.
+    A picture in two splits is left out of the lower-ranked one, so that `val` stays whole. Masks in
+    the classes' colours are read by their colours. Splits without masks are left out.
 
     Raises:
-        DataError: A split has nothing left.
+        DataError: A split has no pairs left.
     """
     diagnosis = _by_colours(diagnosis) or diagnosis
     config = diagnosis.config
@@ -73,12 +71,14 @@ def mend(diagnosis: Diagnosis) -> Mended:
                     ignored.update(unlisted_values(config, pair.mask, labels))
         if not kept[split]:
             raise DataError(
-                f"split '{split}' of data set '{config.name}' has nothing left that training could "
-                "use; mend the errors in its files, or give the folder instead of the YAML to "
-                "have classes proposed"
+                f"split '{split}' of data set '{config.name}' has no usable pairs left; correct "
+                "the errors in its files, or give the folder instead of the YAML to have classes "
+                "proposed"
             )
     if not kept:
-        raise DataError(f"data set '{config.name}' has no split with masks; nothing to write")
+        raise DataError(
+            f"data set '{config.name}' has no split with masks; there is nothing to write"
+        )
     remaining = {image for pairs in kept.values() for image, _ in pairs}
     examined = [pair for split in kept for pair in diagnosis.readings.splits[split]]
     left_out = {pair.image_path for pair in examined} - remaining
@@ -87,29 +87,29 @@ def mend(diagnosis: Diagnosis) -> Mended:
     )
 
 
-def write_dataset(mended: Mended, path: Path) -> list[Path]:
-    """Write a data set's YAML, and beside it list files of those splits that no pattern describes.
+def write_dataset(mended: Mended, output: Path) -> list[Path]:
+    """Write a data set's YAML, and beside it list files of the splits that no pattern describes.
 
     Args:
         mended: The data set.
-        path: The YAML.
+        output: The YAML.
 
     Returns:
         The files written.
 
     Raises:
-        DataError: They cannot be written.
+        OutputError: A file cannot be written.
     """
     config, written = mended.config, []
     splits: dict[str, dict[str, Any]] = {}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with output_errors(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
         for split, pairs in mended.kept.items():
             pattern = _pattern(config, split, pairs)
             if pattern is not None:
                 splits[split] = {"images": list(pattern.images), "masks": pattern.masks}
                 continue
-            list_file = path.with_name(f"{path.stem}_{split}.txt")
+            list_file = output.with_name(f"{output.stem}_{split}.txt")
             lines = [
                 f"{image.relative_to(config.root).as_posix()}\t"
                 f"{mask.relative_to(config.root).as_posix()}\n"
@@ -119,17 +119,13 @@ def write_dataset(mended: Mended, path: Path) -> list[Path]:
                 temporary.write_text("".join(lines), encoding="utf-8")
             written.append(list_file)
             splits[split] = {"list_file": list_file.name}
-        with replacing(path) as temporary:
-            temporary.write_text(_yaml(mended, splits, path), encoding="utf-8")
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be written ({error.strerror}); choose another place for --fix-config"
-        ) from error
-    return [path, *written]
+        with replacing(output) as temporary:
+            temporary.write_text(_yaml(mended, splits, output.parent), encoding="utf-8")
+    return [output, *written]
 
 
 def _by_colours(diagnosis: Diagnosis) -> Diagnosis | None:
-    """The data set read by colours, if the classes have those that most masks are painted in."""
+    """Read the data set by colours if most masks are in the classes' colours, else return None."""
     config = diagnosis.config
     if config.mask_values == "colours":
         return None
@@ -148,9 +144,9 @@ def _by_colours(diagnosis: Diagnosis) -> Diagnosis | None:
     for mask in painted:
         for value, count in mask.values.items():
             colour = value if isinstance(value, tuple) else mask.palette.get(value)
-            if colour in known or colour != (0, 0, 0):  # Black: what nobody painted.
+            if colour in known or colour != (0, 0, 0):  # black is unpainted
                 pixels[colour in known] += count
-    is_known = pixels[True] > 0 and pixels[True] >= _KNOWN * pixels.total()
+    is_known = pixels[True] > 0 and pixels[True] >= _MIN_KNOWN * pixels.total()
     if len(painted) * 2 <= len(masks) or not is_known:
         return None
     pairs = {
@@ -167,11 +163,11 @@ def _is_usable(config: FolderConfig, pair: PairFacts, labels: Mapping[Value, int
     if mask.stored != config.mask_values or contradicting_palette(config, mask, labels):
         return False
     unknown = sum(mask.values[value] for value in unlisted_values(config, mask, labels))
-    return unknown <= _MOSTLY * sum(mask.values.values())
+    return unknown <= _MAX_UNKNOWN * sum(mask.values.values())
 
 
 def _in_later_splits(splits: Splits) -> set[tuple[str, Path]]:
-    """Images, with their split, whose picture another split has that comes later in the list."""
+    """Find images, with their splits, whose picture is also in a split of higher rank."""
     twice: set[tuple[str, Path]] = set()
     for first, second in separate_splits(splits):
         theirs = {pair.image.digest for pair in splits[second] if pair.image}
@@ -196,7 +192,7 @@ def _ignoring(config: FolderConfig, values: set[Value]) -> FolderConfig:
 def _pattern(
     config: FolderConfig, split: str, pairs: Sequence[tuple[Path, Path]]
 ) -> SplitConfig | None:
-    """Patterns that give exactly some pairs: those there were, or the simplest for one folder."""
+    """Return patterns for exactly some pairs: the former ones, or those of one folder, or None."""
     wanted = {
         (image.relative_to(config.root), mask.relative_to(config.root)) for image, mask in pairs
     }
@@ -217,7 +213,7 @@ def _pattern(
 
 
 def _simple_patterns(root: Path, pairs: Sequence[tuple[Path, Path]]) -> list[SplitConfig]:
-    """One folder of images, and of masks named after them."""
+    """Describe one folder of images, and one of masks named after them."""
     image, mask = pairs[0]
     if image.stem not in mask.name or image.suffix == "":
         return []
@@ -228,9 +224,9 @@ def _simple_patterns(root: Path, pairs: Sequence[tuple[Path, Path]]) -> list[Spl
     return [SplitConfig(images, masks)]
 
 
-def _yaml(mended: Mended, splits: dict[str, dict[str, Any]], path: Path) -> str:
-    config = mended.config
-    folder = path.parent.resolve()
+def _yaml(mended: Mended, splits: dict[str, dict[str, Any]], folder: Path) -> str:
+    """Return the text of the YAML in a folder."""
+    config, folder = mended.config, folder.resolve()
     inside = config.root.is_relative_to(folder)
     root = config.root.relative_to(folder).as_posix() if inside else str(config.root)
     described: dict[str, Any] = {"name": config.name, "root": root, "splits": splits}
@@ -249,22 +245,12 @@ def _yaml(mended: Mended, splits: dict[str, dict[str, Any]], path: Path) -> str:
         described["image_suffix"] = config.image_suffix
     if config.absent_counts:
         described["absent_counts"] = True
-    comment = "# Written by `eseg doctor`. A class's place in the list is its id inside eseg.\n"
+    comment = (
+        "# Written by `eseg doctor`. The id of a class inside eseg is its position in the list.\n"
+    )
     if mended.left_out:
         comment += f"# Left out: {counted(len(mended.left_out), 'image')} with faults.\n"
     if mended.ignored:
         values = ", ".join(map(str, mended.ignored[:20]))
         comment += f"# Values that belonged to no class and now mean 'no label': {values}\n"
-    return comment + yaml.dump(described, Dumper=_Dumper, sort_keys=False, width=100)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Short lists of numbers on one line, as people write colours."""
-
-
-def _short_list(dumper: yaml.SafeDumper, values: list[Any]) -> yaml.Node:
-    flow = all(isinstance(value, int) for value in values)
-    return dumper.represent_sequence("tag:yaml.org,2002:seq", values, flow_style=flow)
-
-
-_Dumper.add_representer(list, _short_list)
+    return comment + dump_yaml(described, short_lists=True)

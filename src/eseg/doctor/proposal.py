@@ -1,4 +1,4 @@
-"""Classes for masks that nobody has described."""
+"""Proposal of classes for masks without description."""
 
 from __future__ import annotations
 
@@ -13,44 +13,46 @@ from statistics import median
 from typing import TypeVar
 
 from eseg.data.folder import ClassConfig
-from eseg.data.mask_values import Colour, MaskValues
+from eseg.data.mask_values import MaskValues
 from eseg.doctor.facts import MaskFacts, Value
 from eseg.errors import DataError
-from eseg.runtime.class_table import MAX_CLASSES
+from eseg.runtime.class_table import MAX_CLASSES, Colour
 
-V = TypeVar("V", int, Colour)
+ValueT = TypeVar("ValueT", int, Colour)
 
 _NO_LABEL = (255, 65_535)
-"""Ids that mean 'no label' by custom."""
+"""Ids that mean 'no label' by convention."""
 
 _NAME_FILES = re.compile(
     r"_?(class|classes|class_?names|labels?|label_?map|label_colou?rs|names)"
     r"\.(txt|csv)"
 )
 _NO_LABEL_NAMES = re.compile(r"void|ignored?|(un|not?[ _-]?)label(l?ed)?", re.IGNORECASE)
-"""Names that mean 'no label' by custom."""
+"""Names that mean 'no label' by convention."""
 
 _OUTLYING = 4
-"""A mask with so many times the values of the usual one may be none."""
+"""A mask with more than so many times the usual number of values may not be one of classes."""
 _ALWAYS_ORDINARY = 16
-"""Values that any mask may hold."""
+"""Number of values that any mask may have."""
 _RAMP = 32
-"""Values that are smoothed edges if all lie between two that fill the masks and all are rare."""
+"""Least number of rare values between two common ones that is taken for smoothed edges."""
 _RAMP_ENDS = 0.8
+"""Least share of the pixels that the two common values have."""
 _RAMP_RARE = 0.01
+"""Largest share of the pixels that a rare value has."""
 _GOLDEN = 0.618033988749895
-"""Part of the circle of hues between neighbours: any number of them stay apart."""
+"""Share of the hue circle between successive colours, which keeps any number of them distinct."""
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """What the values in masks are taken to mean.
+    """Proposed meaning of the values in masks.
 
     Attributes:
-        mask_values: Whether the masks store ids or colours.
+        mask_values: Kind of values that the masks store.
         classes: One per value.
         ignore_index: Ids that mean 'no label'.
-        ignore_colours: The same for colours.
+        ignore_colours: Colours that mean 'no label'.
     """
 
     mask_values: MaskValues
@@ -60,18 +62,18 @@ class Proposal:
 
 
 def propose_classes(folders: Sequence[Path], masks: Sequence[MaskFacts]) -> Proposal:
-    """Propose one class for each value, leaving aside masks that are unlike all others.
+    """Propose one class per value, ignoring masks that are unlike all others.
 
     Names come from a list of names (classes.txt, label_colors.txt, _classes.csv, labelmap.txt, ...)
-    where there is one; void, unlabelled and the like mean 'no label'. So do 255 and 65535, unless 0
-    and 255 are all there is.
+    if there is one; names such as void and unlabelled mean 'no label'. So do the ids 255 and 65535,
+    unless the only ids are 0 and 255.
 
     Args:
-        folders: The data set, and other folders in which a list of names may lie.
-        masks: All that could be read; at least one.
+        folders: The data set's folder, and others that may hold a list of names.
+        masks: All masks that could be read; at least one.
 
     Raises:
-        DataError: There are more values than classes can be, or they are those of smoothed edges.
+        DataError: There are more values than classes are possible, or they are smoothed edges.
     """
     folder, names = folders[0], _names_beside(folders)
     masks = _ordinary(masks)
@@ -95,7 +97,7 @@ def propose_classes(folders: Sequence[Path], masks: Sequence[MaskFacts]) -> Prop
 
 
 def _ordinary(masks: Sequence[MaskFacts]) -> Sequence[MaskFacts]:
-    """The masks without those that hold far more values than usual, most of them nowhere else."""
+    """Drop masks with far more values than usual, most of which no other mask has."""
     limit = max(_ALWAYS_ORDINARY, _OUTLYING * median(len(mask.values) for mask in masks))
     usual = {value for mask in masks if len(mask.values) <= limit for value in mask.values}
     return [
@@ -106,7 +108,7 @@ def _ordinary(masks: Sequence[MaskFacts]) -> Sequence[MaskFacts]:
 
 
 def _is_ramp(masks: Sequence[MaskFacts]) -> bool:
-    """Whether two values fill the masks, and many rare ones all lie between them."""
+    """Return whether two values fill the masks and many rare ones lie between them."""
     pixels: Counter[Value] = Counter()
     for mask in masks:
         pixels.update(mask.values)
@@ -119,7 +121,7 @@ def _is_ramp(masks: Sequence[MaskFacts]) -> bool:
 
 
 def distinct_colours(number: int) -> list[Colour]:
-    """Colours that are told apart, the same at every call."""
+    """Return distinct colours, the same at every call."""
     colours: list[Colour] = []
     for index in range(number):
         red, green, blue = colorsys.hsv_to_rgb(
@@ -134,7 +136,7 @@ def _by_ids(folder: Path, names: Mapping[Value, str], masks: Sequence[MaskFacts]
     ignored = () if values == [0, 255] else tuple(value for value in values if value in _NO_LABEL)
     kept = [value for value in values if value not in ignored]
     if len(kept) > MAX_CLASSES or _is_ramp(masks):
-        raise _no_classes(folder, kept, "ids")
+        raise _not_classes(folder, kept, "ids")
     if kept and (min(kept) < 0 or max(kept) > max(_NO_LABEL)):
         raise DataError(
             f"{folder}: masks hold ids from {min(kept)} to {max(kept)}; they must fit 16 bits"
@@ -158,8 +160,8 @@ def _by_ids(folder: Path, names: Mapping[Value, str], masks: Sequence[MaskFacts]
     return Proposal("ids", _with_distinct_names(classes), ignored)
 
 
-def _without_label(names: Mapping[Value, str], values: Sequence[V]) -> tuple[V, ...]:
-    """The values whose names say that they mean 'no label', unless that would be all."""
+def _without_label(names: Mapping[Value, str], values: Sequence[ValueT]) -> tuple[ValueT, ...]:
+    """Return the values whose names mean 'no label', or none if all names do."""
     found = [value for value in values if _NO_LABEL_NAMES.fullmatch(names.get(value, ""))]
     return tuple(found) if len(found) < len(values) else ()
 
@@ -169,7 +171,7 @@ def _by_colours(
 ) -> Proposal:
     colours = sorted({value for mask in masks for value in mask if isinstance(value, tuple)})
     if len(colours) > MAX_CLASSES:
-        raise _no_classes(folder, colours, "colours")
+        raise _not_classes(folder, colours, "colours")
     without = _without_label(names, colours)
     classes = [
         ClassConfig(names.get(colour) or "colour_{}_{}_{}".format(*colour), colour)
@@ -179,16 +181,16 @@ def _by_colours(
     return Proposal("colours", _with_distinct_names(classes), (), without)
 
 
-def _no_classes(folder: Path, values: Sequence[Value], what: str) -> DataError:
+def _not_classes(folder: Path, values: Sequence[Value], kind: MaskValues) -> DataError:
     return DataError(
-        f"{folder}: the masks hold {len(values)} different {what}, such as "
-        f"{', '.join(map(str, values[:5]))}: smoothed edges, instances or measurements, but no "
+        f"{folder}: the masks hold {len(values)} different {kind}, such as "
+        f"{', '.join(map(str, values[:5]))}: smoothed edges, instances or measurements, not "
         "classes; export them again with one value per class and without smoothing"
     )
 
 
 def _disagree(palettes: Iterable[dict[int, Colour]]) -> bool:
-    """Whether an index has different colours in different files: then only the colours mean."""
+    """Return whether an index has different colours in different files; then colours are meant."""
     colours: dict[int, set[Colour]] = defaultdict(set)
     for palette in palettes:
         for index, colour in palette.items():
@@ -197,7 +199,7 @@ def _disagree(palettes: Iterable[dict[int, Colour]]) -> bool:
 
 
 def _with_distinct_names(classes: Sequence[ClassConfig]) -> tuple[ClassConfig, ...]:
-    """The same, without the names that two of them share."""
+    """Replace names that several classes share."""
     names = [entry.name for entry in classes]
     return tuple(
         entry
@@ -208,9 +210,10 @@ def _with_distinct_names(classes: Sequence[ClassConfig]) -> tuple[ClassConfig, .
 
 
 def _names_beside(folders: Sequence[Path]) -> dict[Value, str]:
-    """Names by id and by colour, from the first list of names in some folders.
+    """Read names by id and by colour from the first list of names in some folders.
 
-    A line is a name, the ids being the lines' places; or an id and a name; or a colour and a name.
+    A line holds a name, whose id is the line's position; or an id and a name; or a colour and a
+    name.
     """
     for path in (path for folder in folders for path in sorted(folder.iterdir())):
         if path.is_file() and _NAME_FILES.fullmatch(path.name.lower()):
@@ -236,7 +239,7 @@ def _parse_names(text: str) -> dict[Value, str]:
         elif numbers:
             names[numbers[0]] = name
         elif "pixel" in name.lower():
-            continue  # The heading of a table.
+            continue  # the heading of a table
         else:
             names[place] = name
         place += 1

@@ -17,7 +17,8 @@ from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 
 from eseg.runtime.class_table import MAX_CLASSES
-from eseg.runtime.upsampling import half_pixel_positions, write_labels
+from eseg.runtime.tiling import half_pixel_positions
+from eseg.runtime.upsampling import write_labels
 
 _STRIP_ELEMENTS = 1 << 20
 """Upsampled numbers held at once, 4 MB; all of a 1024x2048 image in 150 classes are 1.2 GB."""

@@ -11,7 +11,6 @@ import torch
 from eseg.checkpoint import Checkpoint, load_checkpoint
 from eseg.config import DataConfig, open_split
 from eseg.data.dataset import SegmentationDataset
-from eseg.data.folder import absent_counts
 from eseg.data.loaders import LoaderConfig, make_eval_loader
 from eseg.data.samples import EvalImage
 from eseg.engines.torch_engine import open_network
@@ -124,7 +123,7 @@ def score(
         make_eval_loader(dataset, config=loader), total=len(dataset), description=description
     )
     matrix = count_pixels(engine, images, visitors=visitors)
-    return scores(matrix.matrix, absent_counts=absent_counts(dataset))
+    return scores(matrix.matrix, absent_counts=dataset.absent_counts)
 
 
 def count_pixels(

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eseg.errors import DataError, ImageError
+from eseg.runtime.images import IMAGE_SUFFIXES
 from eseg.runtime.predictor import Predictor
 from eseg.runtime.writing import output_errors
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Outcome:
 
 
 def list_images(sources: Iterable[Path], output: Path) -> list[tuple[Path, Path]]:
-    """Expand files and folders to (image, name), the name being its path below its folder.
+    """Expand files and folders to (image, name) pairs; a name is a path below its folder.
 
     Folders are searched to any depth, in sorted order; other files in them, hidden ones and what
     lies in the output folder are passed over.

@@ -8,10 +8,9 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from eseg.config import DataConfig
+from eseg.config import NAMED_SETS, DataConfig, ServerFiles
 from eseg.data.dataset import SegmentationDataset
 from eseg.data.folder import Folder, FolderConfig
-from eseg.data.official import OFFICIAL, ServerFiles
 from eseg.errors import DataError
 from eseg.runtime.writing import output_errors
 
@@ -73,9 +72,9 @@ class Submission:
 
 
 def _server_of(data: DataConfig) -> ServerFiles:
-    official = OFFICIAL.get(str(data.dataset))
+    official = NAMED_SETS.get(str(data.dataset))
     if official is None or official.server is None:
-        with_server = ", ".join(name for name, one in OFFICIAL.items() if one.server is not None)
+        with_server = ", ".join(name for name, one in NAMED_SETS.items() if one.server is not None)
         raise DataError(
             f"`submission` is for the test servers of {with_server}; {data.dataset} has none, and "
             "`save` writes labels of any data set"

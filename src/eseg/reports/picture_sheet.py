@@ -1,50 +1,127 @@
-"""What a person looks at after a run: sheets of images with their labels, and a learning curve."""
+"""Sheets of pictures: rows of panels with headings, captions and a legend."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from eseg.runtime.class_table import IGNORE_INDEX, ClassTable
+from eseg.errors import OutputError
+from eseg.runtime.class_table import IGNORE_INDEX, ClassTable, Colour
 from eseg.runtime.pictures import (
     DIM,
     INK,
     NO_LABEL,
     PAPER,
-    Colour,
     colourise,
     legend_entries,
     legend_strip,
+    shortened,
     stacked,
 )
+from eseg.runtime.writing import output_errors
 
-SheetRow: TypeAlias = tuple[np.ndarray, np.ndarray | None, np.ndarray]
+Comparison: TypeAlias = tuple[np.ndarray, np.ndarray | None, np.ndarray]
 """An image, its true mask if there is one, and the predicted mask; all of one height and width."""
 
-_FAINT = (232, 232, 232)
-_LOSS, _MIOU = "#3b6ea5", "#c2571a"
+_FAINT: Colour = (232, 232, 232)
+_CAPTION_SIZE = 11
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture of a sheet.
+
+    Attributes:
+        picture: RGB, at the size at which it is shown.
+        heading: Text above the picture, or "".
+        caption: Text in the picture's lower left corner, white on black, or "".
+    """
+
+    picture: Image.Image
+    heading: str = ""
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Panels side by side.
+
+    Attributes:
+        panels: At least one.
+        caption: A line of text above the row, or "".
+    """
+
+    panels: Sequence[Panel]
+    caption: str = ""
+
+
+def paint_sheet(
+    rows: Sequence[Row],
+    *,
+    titles: Sequence[tuple[str, int]] = (),
+    legend: Sequence[tuple[str, Colour]] = (),
+    font_size: int = 16,
+    gap: int = 8,
+    column_width: int = 0,
+) -> Image.Image:
+    """Lay out rows of panels in columns; text that does not fit is shortened in its middle.
+
+    Args:
+        rows: At least one.
+        titles: Lines above all rows, each with its size in pixels; the first is darker.
+        legend: Names and colours, shown below all rows.
+        font_size: Size in pixels of headings, captions of rows and legend.
+        gap: White pixels around panels.
+        column_width: Least width of a column; a column is as wide as its widest panel.
+
+    Returns:
+        An RGB picture.
+    """
+    widths = [column_width] * max(len(row.panels) for row in rows)
+    for row in rows:
+        for column, panel in enumerate(row.panels):
+            widths[column] = max(widths[column], panel.picture.width)
+    lefts = [gap + sum(widths[:column]) + column * gap for column in range(len(widths))]
+    inner, width = sum(widths) + (len(widths) - 1) * gap, lefts[-1] + widths[-1] + gap
+
+    strips = [
+        _text_strip([(text, gap, inner)], width, size, DIM if index else INK)
+        for index, (text, size) in enumerate(titles)
+    ] or [Image.new("RGB", (width, gap // 2), PAPER)]
+    for row in rows:
+        headings = [panel.heading for panel in row.panels]
+        if any(headings):
+            columns = zip(headings, lefts, widths, strict=False)  # a row may be short
+            strips.append(_text_strip(columns, width, font_size, INK))
+        if row.caption:
+            strips.append(_text_strip([(row.caption, gap, inner)], width, font_size, DIM))
+        strips.append(_panel_strip(row.panels, lefts, width, gap))
+    if legend:
+        strips.append(legend_strip(legend, width, font_size, margin=gap))
+    return stacked(strips)
 
 
 def picture_sheet(
-    rows: Sequence[SheetRow],
+    rows: Sequence[Comparison],
     classes: ClassTable,
     titles: tuple[str, str, str] = ("image", "truth", "prediction"),
     captions: Sequence[str] | None = None,
     cell: int = 480,
 ) -> Image.Image:
-    """Image, truth and prediction side by side, one row per sample, with a legend beneath.
+    """Draw image, truth and prediction side by side, one row per sample, with a legend below.
 
     The column of truths is left out where no row has one.
 
     Args:
-        rows: What to show; at least one row.
+        rows: At least one sample.
         classes: Names and colours.
-        titles: The headings of the three columns.
+        titles: Headings of the three columns.
         captions: A line of text above each row, such as its name and mIoU.
         cell: Side in pixels of the square that every picture is fitted into.
 
@@ -54,126 +131,101 @@ def picture_sheet(
     Raises:
         ValueError: If there is not one caption per row.
     """
-    if captions is not None and len(captions) != len(rows):
+    captions = [""] * len(rows) if captions is None else captions
+    if len(captions) != len(rows):
         raise ValueError(f"{len(captions)} captions for {len(rows)} rows of pictures")
     any_truth = any(truth is not None for _, truth, _ in rows)
-    columns = [title for title, shown in zip(titles, (True, any_truth, True), strict=True) if shown]
-    gap = max(6, cell // 40)
-    width = gap + len(columns) * (cell + gap)
-    font_size = max(13, cell // 28)
-
-    strips = [_text_strip(columns, width, gap, font_size, INK)]
+    sheet_rows = []
     for index, (image, truth, prediction) in enumerate(rows):
-        if captions is not None:
-            strips.append(_text_strip([captions[index]], width, gap, font_size, DIM))
-        pictures = [_fitted(image, cell, Image.Resampling.LANCZOS)]
-        if truth is not None:
-            pictures.append(_painted(truth, classes, cell))
-        elif any_truth:
-            pictures.append(Image.new("RGB", pictures[0].size, _FAINT))
-        pictures.append(_painted(prediction, classes, cell))
-        strips.append(_picture_strip(pictures, cell, gap))
+        pictures = [fitted(image, cell), painted(prediction, classes, cell)]
+        headings = [titles[0], titles[2]] if index == 0 else ["", ""]
+        if any_truth:
+            blank = Image.new("RGB", pictures[0].size, _FAINT)
+            pictures.insert(1, blank if truth is None else painted(truth, classes, cell))
+            headings.insert(1, titles[1] if index == 0 else "")
+        sheet_rows.append(Row(list(map(Panel, pictures, headings)), captions[index]))
+    return paint_sheet(
+        sheet_rows,
+        legend=shown_classes(classes, (mask for row in rows for mask in row[1:])),
+        font_size=max(13, cell // 28),
+        gap=max(6, cell // 40),
+        column_width=cell,
+    )
 
-    masks = [mask for row in rows for mask in row[1:] if mask is not None]
-    shown = {int(i) for mask in masks for i in np.unique(mask)}
+
+def shown_classes(
+    classes: ClassTable, masks: Iterable[np.ndarray | None]
+) -> list[tuple[str, Colour]]:
+    """Return the legend of the classes that occur in some masks, "no label" included."""
+    shown = {label for mask in masks if mask is not None for label in np.unique(mask).tolist()}
     entries = legend_entries(classes.names, classes.colours, shown)
-    if IGNORE_INDEX in shown:
-        entries.append(("no label", NO_LABEL))
-    strips.append(legend_strip(entries, width, font_size, margin=gap))
-    return stacked(strips)
+    return [*entries, ("no label", NO_LABEL)] if IGNORE_INDEX in shown else entries
 
 
-def curve_png(history: Sequence[Mapping[str, Any]], path: str | Path) -> None:
-    """Draw a run's training loss (left axis) and validation mIoU (right axis) over its steps.
-
-    Args:
-        history: Records with a "step" and a "loss", a "miou" or both; other keys, and values that
-            are None, are passed over.
-        path: The PNG to write.
-    """
-    from matplotlib.figure import Figure  # half a second that nobody should wait for elsewhere
-
-    figure = Figure(figsize=(8, 4.5), dpi=150, layout="constrained")
-    loss_axes = figure.add_subplot()
-    loss_axes.set_xlabel("training step")
-    loss_axes.xaxis.set_major_formatter("{x:,.0f}")
-    loss_axes.locator_params(axis="x", integer=True)
-    loss_axes.spines["top"].set_visible(False)
-
-    steps, losses = _series(history, "loss")
-    loss_axes.set_ylabel("training loss (nats)", color=_LOSS)
-    loss_axes.tick_params(axis="y", labelcolor=_LOSS)
-    if steps:
-        loss_axes.plot(steps, losses, color=_LOSS, alpha=0.25, linewidth=0.8)
-        loss_axes.plot(steps, _smoothed(losses), color=_LOSS, linewidth=1.6)
-        loss_axes.set_ylim(bottom=0)
-
-    steps, mious = _series(history, "miou")
-    if steps:
-        miou_axes = loss_axes.twinx()
-        miou_axes.spines["top"].set_visible(False)
-        miou_axes.set_ylabel("validation mIoU", color=_MIOU)
-        miou_axes.tick_params(axis="y", labelcolor=_MIOU)
-        miou_axes.plot(steps, mious, color=_MIOU, linewidth=1.6, marker="o", markersize=3.5)
-        best = max(range(len(mious)), key=mious.__getitem__)
-        miou_axes.plot(steps[best], mious[best], color=_MIOU, marker="*", markersize=13)
-        miou_axes.annotate(
-            f"best {mious[best]:.3f} at step {steps[best]:,}",
-            (steps[best], mious[best]),
-            xytext=(0, 9),
-            textcoords="offset points",
-            ha="right" if steps[best] > sum(loss_axes.get_xlim()) / 2 else "left",
-            color=_MIOU,
-        )
-        miou_axes.set_ylim(0, min(1.08, 1.2 * max(mious) + 1e-3))
-    figure.savefig(path, format="png")
+def painted(mask: UInt8[np.ndarray, "height width"], classes: ClassTable, cell: int) -> Image.Image:
+    """Paint a mask in its classes' colours, as large as a square of `cell` pixels allows."""
+    return fitted(colourise(mask, classes.colours), cell, Image.Resampling.NEAREST)
 
 
-def _text_strip(
-    texts: Sequence[str], width: int, gap: int, font_size: int, colour: Colour
+def fitted(
+    image: UInt8[np.ndarray, "height width 3"],
+    cell: int,
+    resampling: Image.Resampling = Image.Resampling.LANCZOS,
 ) -> Image.Image:
-    """One line with the texts at the left edges of equal columns."""
-    strip = Image.new("RGB", (width, round(1.8 * font_size)), PAPER)
-    draw = ImageDraw.Draw(strip)
-    font = ImageFont.load_default(font_size)
-    for column, text in enumerate(texts):
-        position = (gap + column * (width - gap) // len(texts), strip.height - font_size // 3)
-        draw.text(position, text, fill=colour, font=font, anchor="ls")
-    return strip
-
-
-def _picture_strip(pictures: Sequence[Image.Image], cell: int, gap: int) -> Image.Image:
-    """Pictures of one size at the left edge of each column."""
-    strip = Image.new("RGB", (gap + len(pictures) * (cell + gap), pictures[0].height + gap), PAPER)
-    for column, picture in enumerate(pictures):
-        strip.paste(picture, (gap + column * (cell + gap), gap // 2))
-    return strip
-
-
-def _painted(
-    mask: UInt8[np.ndarray, "height width"], classes: ClassTable, cell: int
-) -> Image.Image:
-    """The mask in its classes' colours as large as a square of `cell` pixels allows."""
-    return _fitted(colourise(mask, classes.colours), cell, Image.Resampling.NEAREST)
-
-
-def _fitted(
-    image: UInt8[np.ndarray, "height width 3"], cell: int, resampling: Image.Resampling
-) -> Image.Image:
-    """The picture as large as a square of `cell` pixels allows."""
+    """Resize a picture to be as large as a square of `cell` pixels allows."""
     height, width = image.shape[:2]
     scale = cell / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return Image.fromarray(image).resize(size, resampling)
 
 
-def _series(history: Sequence[Mapping[str, Any]], key: str) -> tuple[list[int], list[float]]:
-    """Steps and values of the records that hold the key."""
-    points = [(record["step"], record[key]) for record in history if record.get(key) is not None]
-    return [step for step, _ in points], [value for _, value in points]
+def save_picture(picture: Image.Image, path: Path, *, argument: str = "output") -> None:
+    """Write a picture in the format of its name's suffix; its folder is made if necessary.
+
+    Args:
+        picture: The picture.
+        path: The file.
+        argument: The Python argument that names the file, for messages.
+
+    Raises:
+        OutputError: The file cannot be written, or its suffix is not that of a picture format.
+    """
+    with output_errors(path, argument):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            picture.save(path)
+        except ValueError as error:
+            raise OutputError(
+                f"{path}: cannot be written ({error}); end `{argument}` in .png"
+            ) from None
 
 
-def _smoothed(values: Sequence[float]) -> np.ndarray:
-    """The mean of each value's neighbourhood, a fortieth of the curve wide."""
-    window = np.ones(1 + len(values) // 40)
-    return np.convolve(values, window, "same") / np.convolve(np.ones(len(values)), window, "same")
+def _text_strip(
+    texts: Iterable[tuple[str, int, int]], width: int, font_size: int, colour: Colour
+) -> Image.Image:
+    """Write texts on one line, each given with its left edge and the width of its place."""
+    strip = Image.new("RGB", (width, round(1.8 * font_size)), PAPER)
+    draw = ImageDraw.Draw(strip)
+    font = ImageFont.load_default(font_size)
+    for text, left, room in texts:
+        position = (left, strip.height - font_size // 3)
+        draw.text(position, shortened(text, font, room), fill=colour, font=font, anchor="ls")
+    return strip
+
+
+def _panel_strip(
+    panels: Sequence[Panel], lefts: Sequence[int], width: int, gap: int
+) -> Image.Image:
+    """Paste pictures at the left edges of their columns, with their captions."""
+    height = max(panel.picture.height for panel in panels)
+    strip = Image.new("RGB", (width, height + gap), PAPER)
+    draw = ImageDraw.Draw(strip)
+    font = ImageFont.load_default(_CAPTION_SIZE)
+    for panel, left in zip(panels, lefts, strict=False):
+        strip.paste(panel.picture, (left, gap // 2))
+        if panel.caption:
+            text = shortened(panel.caption, font, panel.picture.width - 8)
+            right, bottom = left + round(font.getlength(text)) + 8, gap // 2 + panel.picture.height
+            draw.rectangle((left, bottom - 16, right, bottom - 1), fill=INK)
+            draw.text((left + 4, bottom - 8), text, fill=PAPER, font=font, anchor="lm")
+    return strip

@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 from eseg.reports.table import Table
 
 Item = TypeVar("Item")
+
+
+class TrainingProgress:
+    """Receiver of a training run's figures; this one ignores them."""
+
+    def advance(
+        self, loss: float, lr: float, images_per_second: float, peak_memory_mib: float
+    ) -> None:
+        """Take the figures of one optimiser step; the loss is in nats."""
+
+    def evaluated(
+        self, step: int, loss: float, miou: float, pixel_accuracy: float, best_miou: float
+    ) -> None:
+        """Take the result of an evaluation, `loss` being the mean since the last log line."""
 
 
 class Reporter:
@@ -36,6 +51,15 @@ class Reporter:
             description: A few words for the kind of work.
         """
         return items
+
+    def training(self, steps: int, done: int) -> AbstractContextManager[TrainingProgress]:
+        """Show the progress of a training run for as long as the block lasts.
+
+        Args:
+            steps: Length of the run.
+            done: Steps done before, in a resumed run.
+        """
+        return nullcontext(TrainingProgress())
 
 
 SILENT = Reporter()

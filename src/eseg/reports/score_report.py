@@ -1,63 +1,59 @@
-"""What a person looks at after a measurement: a table per class and a sheet of pictures."""
+"""Table of scores per class, and sheet of pictures with their predictions."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from rich.table import Table
-from rich.text import Text
 
-from eseg.checkpoint import Checkpoint
 from eseg.data.dataset import SegmentationDataset
 from eseg.metrics import confusion_matrix, scores
 from eseg.reports.picture_sheet import picture_sheet
+from eseg.reports.table import Table
 from eseg.runtime.class_table import ClassTable
-from eseg.runtime.predictor import Predictor
 
 SHEET_ROWS = 6
 
 
 def scores_table(classes: ClassTable, result: dict[str, Any]) -> Table:
-    """Scores per class and for the whole, `result` being what `Scores.to_dict` gives."""
-    table = Table()
-    table.add_column("class")
-    for heading in ("IoU", "recall", "share of pixels"):
-        table.add_column(heading, justify="right")
+    """Return scores per class and in total, `result` being that of `Scores.to_dict`."""
     total = max(1, sum(result["support"]))
     columns = zip(classes.names, result["iou"], result["accuracy"], result["support"], strict=True)
-    for name, iou, recall, support in columns:
-        table.add_row(Text(name), _share(iou), _share(recall), f"{support / total:.4f}")
-    table.add_section()
-    table.add_row("[bold]mean IoU", f"[bold]{_share(result['miou'])}", "", "")
-    table.add_row("pixel accuracy", _share(result["pixel_accuracy"]), "", "")
-    return table
+    rows = [
+        (name, _score(iou), _score(recall), f"{support / total:.4f}")
+        for name, iou, recall, support in columns
+    ]
+    totals = [
+        ("mean IoU", _score(result["miou"]), "", ""),
+        ("pixel accuracy", _score(result["pixel_accuracy"]), "", ""),
+    ]
+    headings = ("class", "IoU", "recall", "share of pixels")
+    return Table(headings, rows, totals, strong=frozenset({len(rows)}))
 
 
 def write_sheet(
-    path: Path, checkpoint: Checkpoint, dataset: SegmentationDataset, device: str | None = None
+    path: Path, predict: Callable[[np.ndarray], np.ndarray], dataset: SegmentationDataset
 ) -> None:
     """Draw image, truth and prediction of a few samples spread evenly over a data set.
 
     Args:
         path: The picture to write.
-        checkpoint: The network that predicts.
-        dataset: Where the samples come from.
-        device: Where to run it; by default the fastest there is.
+        predict: Maps an image, uint8 RGB (height, width, 3), to labels, uint8 (height, width).
+        dataset: Source of the samples.
     """
-    predict = Predictor(checkpoint, device=device)
     rows, captions = [], []
     for index in np.linspace(0, len(dataset) - 1, min(SHEET_ROWS, len(dataset))).astype(int):
         sample = dataset[int(index)]
-        labels = predict(sample.image).labels
+        labels = predict(sample.image)
         rows.append((sample.image, sample.mask, labels))
         captions.append(f"{sample.name}  mIoU {_miou(labels, sample.mask, dataset.classes):.2f}")
     picture_sheet(rows, dataset.classes, captions=captions).save(path)
 
 
-def _share(value: float | None) -> str:
+def _score(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 

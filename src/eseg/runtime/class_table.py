@@ -12,7 +12,7 @@ import numpy as np
 from eseg.errors import DataError
 
 IGNORE_INDEX = 255
-"""The class id that means 'no label' in every mask inside eseg, whatever the files use."""
+"""Class id of pixels without label in every mask inside eseg, whatever the files use."""
 
 MAX_CLASSES = 255
 """Labels are 8-bit inside eseg, and `IGNORE_INDEX` is taken."""
@@ -26,7 +26,7 @@ Colour: TypeAlias = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class ClassTable:
-    """The classes of a data set, in the order of their ids.
+    """Classes of a data set, in the order of their ids.
 
     Attributes:
         names: One name per class; the position is the class id.
@@ -74,7 +74,7 @@ def require_same_classes(
         for table in (expected, found)
     )
     differences = [
-        f"class {index} is {_quoted(theirs)} instead of {_quoted(ours)}"
+        _difference(index, ours, theirs)
         for index, (ours, theirs) in enumerate(zip_longest(wanted, given))
         if ours != theirs
     ]
@@ -85,8 +85,12 @@ def require_same_classes(
         raise DataError(f"{what_found} has other classes than {what_expected}: {text}; {remedy}")
 
 
-def _quoted(name: str | None) -> str:
-    return "missing" if name is None else f"'{name}'"
+def _difference(index: int, expected: str | None, found: str | None) -> str:
+    if found is None:
+        return f"class {index} '{expected}' is missing"
+    if expected is None:
+        return f"class {index} '{found}' is surplus"
+    return f"class {index} is '{found}' instead of '{expected}'"
 
 
 class Sample(NamedTuple):

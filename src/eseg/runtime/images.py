@@ -1,6 +1,7 @@
-"""Images as arrays, from files, Pillow pictures or arrays: one kind of error for what is no image.
+"""Images from files, Pillow pictures or arrays as uint8 RGB arrays.
 
-The only place that opens picture files, so that training and a robot see the same pixels.
+This is the only module that opens picture files, so that training and deployment read the same
+pixels.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ Reading takes some 15 bytes of memory per pixel: 5.9 GB were measured at 20,000 
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 """Pillow's names of the formats read; JPEG includes the MPO of phones with several lenses."""
 
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+"""Lower-case suffixes of files in these formats, by which images are found in folders."""
+
 _LARGEST_16_BIT = 65_535
 
 _EXIF_IN_PNG = (b"eXIf", b"Raw profile type exif", b"tiff:Orientation")
@@ -39,11 +43,11 @@ _pillow_lock = threading.Lock()
 
 
 class Header(NamedTuple):
-    """How a file stores its picture.
+    """Pixel format and orientation of a picture file.
 
     Attributes:
-        mode: Pillow's name of the pixels' kind, such as "P" for a palette.
-        orientation: The EXIF orientation, 1 (as it is stored) to 8.
+        mode: Pillow's name of the pixel format, such as "P" for a palette.
+        orientation: The EXIF orientation from 1 (as stored) to 8.
     """
 
     mode: str
@@ -51,18 +55,18 @@ class Header(NamedTuple):
 
 
 def as_pixels(image: ImageLike) -> np.ndarray:
-    """One image as an array of its own.
+    """Convert one image to a new array.
 
     Args:
-        image: A file, read as by `read_image`; a Pillow picture of 8 bits, taken as it lies (EXIF
+        image: A file, read by `read_image`; a Pillow picture of 8 bits, used as is (EXIF
             orientation is not applied); or uint8 RGB (height, width, 3).
 
     Returns:
-        uint8 RGB (height, width, 3), writable and never the caller's memory.
+        uint8 RGB (height, width, 3), writable and not sharing memory with `image`.
 
     Raises:
-        ImageError: The file or the picture is no readable image, or the picture or array is not of
-            that kind.
+        ImageError: The file or picture is not readable, or the picture or array is not of such a
+            kind.
     """
     if isinstance(image, str | Path):
         return read_image(Path(image))
@@ -87,13 +91,14 @@ def as_pixels(image: ImageLike) -> np.ndarray:
 
 
 def as_batch(images: ImageLike | Sequence[ImageLike]) -> tuple[list[np.ndarray], bool]:
-    """One image or several as a list of arrays.
+    """Convert one image or several to a list of arrays.
 
     Args:
-        images: What `as_pixels` takes, a sequence of that, or uint8 RGB (batch, height, width, 3).
+        images: An image as for `as_pixels`, a sequence of them, or uint8 RGB (batch, height, width,
+            3).
 
     Returns:
-        The images as `as_pixels` gives them, and whether several were given (even if it is one).
+        The images as `as_pixels` returns them, and True if a sequence or a batch was given.
 
     Raises:
         ImageError: As for `as_pixels`.
@@ -109,8 +114,8 @@ def read_image(path: Path) -> np.ndarray:
     """Read a picture as 8-bit RGB, turned upright.
 
     EXIF orientation is applied. Greyscale becomes three equal channels, 16-bit greyscale is scaled
-    so that 65535 becomes 255, palettes and CMYK are converted. Alpha is dropped: the stored colours
-    count, also where they are transparent. Of a file with several pictures the first is read.
+    so that 65535 becomes 255, palettes and CMYK are converted. Alpha is dropped and does not change
+    the stored colours. The first of several pictures in a file is read.
 
     Args:
         path: A JPEG, PNG, WebP, TIFF or BMP file of at most `MAX_PIXELS` pixels.
@@ -119,7 +124,7 @@ def read_image(path: Path) -> np.ndarray:
         uint8 (height, width, 3).
 
     Raises:
-        ImageError: The file is missing, empty, truncated, too large or no such picture.
+        ImageError: The file is missing, empty, truncated, too large or not such a picture.
     """
     image, _ = open_picture(path)
     if not image.mode.startswith("I"):
@@ -136,13 +141,13 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def open_picture(path: Path) -> tuple[Image.Image, str]:
-    """Open, decode and turn a file upright, its pixels as they are stored.
+    """Open and decode a file and turn it upright; pixels stay as they are stored.
 
     Returns:
-        The picture, and Pillow's name for how the file stores its pixels ("L;4", "RGB;16B").
+        The picture, and Pillow's name of its storage format, such as "L;4" or "RGB;16B".
 
     Raises:
-        ImageError: The file is missing, empty, truncated, too large or no such picture.
+        ImageError: The file is missing, empty, truncated, too large or not such a picture.
     """
     try:
         with _quiet_pillow():
@@ -177,21 +182,21 @@ def open_picture(path: Path) -> tuple[Image.Image, str]:
 
 
 def read_header(path: Path) -> Header:
-    """How a file stores its picture, without decoding it where the format allows.
+    """Read the pixel format and orientation of a file, without decoding it if possible.
 
     Args:
         path: A file that `open_picture` reads.
 
     Raises:
-        ImageError: The file is no readable image.
+        ImageError: The file is not a readable image.
     """
     try:
         with _quiet_pillow():
             image = Image.open(path, formats=FORMATS)
         with image:
-            # PNG files may say it behind the pixels, so Pillow decodes them to ask.
-            asks = image.format != "PNG" or any(mark in path.read_bytes() for mark in _EXIF_IN_PNG)
-            if not asks:
+            # EXIF may follow the pixels of a PNG, which Pillow therefore decodes to read it.
+            is_png = image.format == "PNG"
+            if is_png and not any(mark in path.read_bytes() for mark in _EXIF_IN_PNG):
                 return Header(image.mode, 1)
             with _quiet_pillow():
                 orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
@@ -201,12 +206,12 @@ def read_header(path: Path) -> Header:
 
 
 def rgb_pixels(image: Image.Image, path: Path) -> np.ndarray:
-    """The colours of a picture of 8 bits per channel.
+    """Return the colours of a picture of 8 bits per channel.
 
     Palettes are looked up, CMYK is converted, alpha is dropped.
 
     Args:
-        image: What `open_picture` gave.
+        image: A picture from `open_picture`.
         path: Its file, for messages.
 
     Returns:
@@ -224,9 +229,9 @@ def rgb_pixels(image: Image.Image, path: Path) -> np.ndarray:
 
 
 def _colours(image: Image.Image, name: str | Path) -> np.ndarray:
-    """What `rgb_pixels` returns, but read-only."""
+    """Convert to RGB as `rgb_pixels` does, but as a read-only array."""
     try:
-        image.load()  # pictures that callers have opened are not decoded yet
+        image.load()  # a caller's picture may not be decoded yet
     except Exception as error:
         raise _damaged(name, error) from error
     # Palettes with transparency and premultiplied alpha convert well only by way of plain alpha.
@@ -235,7 +240,7 @@ def _colours(image: Image.Image, name: str | Path) -> np.ndarray:
 
 
 def _damaged(path: str | Path, error: Exception) -> ImageError:
-    """Name a file whose bytes a decoder refuses; decoders raise nearly any type for that."""
+    """Return the error for a file that a decoder refuses, for which decoders raise many types."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else error
     return ImageError(
         f"{path}: cannot be read, it may be truncated or damaged ({reason}); copy or export it "
@@ -245,9 +250,9 @@ def _damaged(path: str | Path, error: Exception) -> ImageError:
 
 @contextmanager
 def _quiet_pillow() -> Iterator[None]:
-    """Keep Pillow from warning, and from applying its own size limit (there is `MAX_PIXELS`).
+    """Suspend Pillow's warnings and its size limit, which `MAX_PIXELS` replaces.
 
-    Both settings belong to the whole process, so threads take turns; decoding stays outside.
+    Both are settings of the whole process, so threads take turns. Decoding happens outside.
     """
     with _pillow_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")

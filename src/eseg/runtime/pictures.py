@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Sequence
-from typing import SupportsInt, TypeAlias
+from typing import SupportsInt
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-Colour: TypeAlias = tuple[int, int, int]
-"""(red, green, blue) in [0, 255]."""
+from eseg.runtime.class_table import Colour
 
 PAPER: Colour = (255, 255, 255)
 INK: Colour = (30, 30, 30)
@@ -22,8 +21,8 @@ def colourise(labels: np.ndarray, palette: Sequence[Colour]) -> np.ndarray:
     """Paint every pixel in its class's colour.
 
     Args:
-        labels: Class ids, uint8 (height, width); 255 ("no label"), like every other id that has no
-            colour, becomes black.
+        labels: Class ids, uint8 (height, width); ids without a colour, such as 255 ("no label"),
+            become black.
         palette: One colour per class.
 
     Returns:
@@ -33,11 +32,11 @@ def colourise(labels: np.ndarray, palette: Sequence[Colour]) -> np.ndarray:
 
 
 def palette_image(labels: np.ndarray, palette: Sequence[Colour]) -> Image.Image:
-    """Labels as a palette picture: viewers show the colours, programs read the ids.
+    """Turn labels into a palette picture: viewers show the colours, programs read the ids.
 
     Args:
-        labels: Class ids, uint8 (height, width); stored as they are, 255 ("no label") too, whose
-            colour is black.
+        labels: Class ids, uint8 (height, width), stored unchanged; the colour of 255 ("no label")
+            is black.
         palette: One colour per class.
 
     Returns:
@@ -73,17 +72,17 @@ def with_legend(
     palette: Sequence[Colour],
     present: Iterable[SupportsInt] | None = None,
 ) -> np.ndarray:
-    """Put a strip beneath an image that names the classes' colours.
+    """Append a strip below an image that names the classes' colours.
 
-    The text grows with the image and never gets too small to read: an image narrower than the
-    longest name gets a white margin at its right instead.
+    The text grows with the image but always remains legible: an image narrower than the longest
+    name gets a white margin at its right.
 
     Args:
-        image: uint8 RGB (height, width, 3), found unchanged in the result's upper left corner.
+        image: uint8 RGB (height, width, 3), unchanged in the result's upper left corner.
         names: One name per class.
         palette: One colour per class.
-        present: Ids of the classes to name, all if None. `np.unique(labels)` will do: ids that are
-            no class, such as 255, are passed over.
+        present: Ids of the classes to name, such as `np.unique(labels)`; all if None. Ids that
+            are not classes, such as 255, are ignored.
 
     Returns:
         uint8 RGB, higher and where necessary wider than the image.
@@ -99,7 +98,7 @@ def with_legend(
 def legend_entries(
     names: Sequence[str], palette: Sequence[Colour], shown: Collection[int]
 ) -> list[tuple[str, Colour]]:
-    """Name and colour of the classes whose ids are shown, in the order of the ids."""
+    """Return names and colours of the classes whose ids are shown, in the order of the ids."""
     pairs = zip(names, palette, strict=True)
     return [pair for i, pair in enumerate(pairs) if i in shown]
 
@@ -107,11 +106,11 @@ def legend_entries(
 def legend_strip(
     entries: Sequence[tuple[str, Colour]], width: int, font_size: int, margin: int
 ) -> Image.Image:
-    """Swatches with names in equal columns, as many as fit.
+    """Draw swatches with names in as many equal columns as fit.
 
     Args:
         entries: Names and colours.
-        width: Wanted width in pixels; the strip is wider if not one column fits.
+        width: Width in pixels; the strip is wider if a single column does not fit.
         font_size: Height of the letters in pixels.
         margin: White pixels around the columns.
     """
@@ -132,8 +131,18 @@ def legend_strip(
     return strip
 
 
+def shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    """Replace the middle of a text by "..." if the text is wider than `width` pixels."""
+    kept = len(text)
+    short = text
+    while kept > 0 and font.getlength(short) > width:
+        kept -= 1
+        short = f"{text[: (kept + 1) // 2]}...{text[len(text) - kept // 2 :]}"
+    return short
+
+
 def stacked(strips: Sequence[Image.Image]) -> Image.Image:
-    """Strips beneath each other, at the left edge of a sheet as wide as the widest."""
+    """Stack strips vertically, aligned left, on a sheet as wide as the widest."""
     size = (max(strip.width for strip in strips), sum(strip.height for strip in strips))
     sheet = Image.new("RGB", size, PAPER)
     top = 0
@@ -144,7 +153,7 @@ def stacked(strips: Sequence[Image.Image]) -> Image.Image:
 
 
 def _palette(colours: Sequence[Colour]) -> np.ndarray:
-    """The colour of every 8-bit id, uint8 (256, 3); black for those that are no class."""
+    """Return the colour of every 8-bit id, uint8 (256, 3); black for ids that are not classes."""
     palette = np.full((256, 3), NO_LABEL, dtype=np.uint8)
     palette[: len(colours)] = colours
     return palette

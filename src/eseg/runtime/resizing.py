@@ -1,4 +1,4 @@
-"""The size that images are brought to before a network sees them, in training and on a robot."""
+"""Size that images are brought to before a network sees them, in training and on a robot."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 
 @dataclass(frozen=True)
 class ResizeConfig:
-    """The size that all images of a data set are brought to first, in their own proportions.
+    """Size that all images of a data set are brought to first, in their own proportions.
 
     Exactly one of the two sides is given.
 
@@ -31,7 +31,7 @@ class ResizeConfig:
             raise ValueError(f"a side has at least 1 pixel, not {given[0]}")
 
     def size_of(self, size: tuple[int, int]) -> tuple[int, int]:
-        """What an image of some (height, width) becomes; a size that results stays as it is."""
+        """Return the (height, width) of an image afterwards; a resized one keeps its size."""
         if self.shorter_side is not None:
             wanted, side = self.shorter_side, min(size)
         else:
@@ -46,7 +46,7 @@ def to_size(image: np.ndarray, resize: ResizeConfig | None) -> np.ndarray:
 
     Args:
         image: uint8 RGB (height, width, 3).
-        resize: What it is brought to, or None for the image as it is.
+        resize: The wanted size, or None for the image as it is.
 
     Returns:
         uint8 RGB, the image itself where it has that size already.
@@ -60,9 +60,9 @@ def to_size(image: np.ndarray, resize: ResizeConfig | None) -> np.ndarray:
 
 
 def labels_at(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Labels at another size, each pixel taking the nearest one's.
+    """Resize labels, each pixel taking the nearest one's.
 
-    It is for networks that give labels in place of logits, from which they are made exactly.
+    It is for networks that give labels only; from logits they are made exactly.
 
     Args:
         labels: uint8 (height, width).

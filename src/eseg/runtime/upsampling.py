@@ -16,15 +16,13 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eseg.runtime.class_table import MAX_CLASSES
-
-TILE_SIDE = 16
-"""Longest side of a tile in pixels; it bounds the memory that a single one takes."""
+from eseg.runtime.tiling import Axis, cut_axis
 
 _CHUNK_LOGITS = 1 << 16
 """Classes x tiles whose corners are looked at together."""
@@ -34,19 +32,6 @@ _BLOCK_PIXELS = 1 << 15
 
 _CROWDED = 0.5
 """Share of border tiles above which everything is interpolated; trained networks stay far below."""
-
-
-class Axis(NamedTuple):
-    """One side of the output, cut into tiles: runs of pixels between the same two inputs.
-
-    Attributes:
-        tiles: int32 (4, tiles): the input before, the one after (both are the same beyond the
-            centre of the outermost), the first pixel, and the one behind the last.
-        share: float32 (pixels,): weight in [0, 1) of the input after each pixel.
-    """
-
-    tiles: NDArray[np.int32]
-    share: NDArray[np.float32]
 
 
 def upsample_labels(logits: NDArray[Any], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -115,7 +100,7 @@ def write_labels(
     classes, height, width = logits.shape
     if classes > MAX_CLASSES:
         raise ValueError(f"labels are 8-bit: at most {MAX_CLASSES} classes, not {classes}")
-    rows, columns = _cut(height, labels.shape[0]), _cut(width, labels.shape[1])
+    rows, columns = cut_axis(height, labels.shape[0]), cut_axis(width, labels.shape[1])
     write = _compiled() or _write_arrays
     write(np.require(logits, np.float32, "A"), rows, columns, labels, confidence)
 
@@ -138,43 +123,6 @@ def _compiled() -> Callable[..., None] | None:
         warnings.warn(message, RuntimeWarning, stacklevel=2)
         return None
     return write_tiles
-
-
-def half_pixel_positions(
-    inputs: int, outputs: int
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Find the two inputs between whose centres the centre of each output lies.
-
-    They are computed in float32 and by the same formula as torch's own interpolation with
-    `align_corners=False`, which repeats the border.
-
-    Args:
-        inputs: Cells along one side, at least 1.
-        outputs: Pixels along that side, at least 1.
-
-    Returns:
-        The input before each output, -1 before the first input's centre, and the weight in [0, 1)
-        of the input after it, 0 beyond the centre of the outermost.
-    """
-    scale, half = np.float32(inputs / outputs), np.float32(0.5)
-    position = (np.arange(outputs, dtype=np.float32) + half) * scale - half
-    cell = np.floor(position).astype(np.int32)
-    inside = (cell >= 0) & (cell < inputs - 1)
-    return cell, np.where(inside, position - cell.astype(np.float32), np.float32(0))
-
-
-@functools.lru_cache(maxsize=16)
-def _cut(inputs: int, outputs: int) -> Axis:
-    """Cut one side of the output into tiles, the same for every image of this size."""
-    cell, share = half_pixel_positions(inputs, outputs)
-    offset = np.arange(outputs) - np.searchsorted(cell, cell)
-    start = np.flatnonzero(offset % TILE_SIDE == 0)
-    stop = np.append(start[1:], outputs)
-    before, after = np.maximum(cell[start], 0), np.minimum(cell[start] + 1, inputs - 1)
-    tiles = np.array([before, after, start, stop], np.int32)
-    for array in (tiles, share):
-        array.flags.writeable = False
-    return Axis(tiles, share)
 
 
 def _write_arrays(

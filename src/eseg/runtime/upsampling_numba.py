@@ -18,7 +18,7 @@ import numpy as np
 from numba import njit, types
 from numpy.typing import NDArray
 
-from eseg.runtime.upsampling import TILE_SIDE, Axis
+from eseg.runtime.tiling import TILE_SIDE, Axis
 
 # Fused multiply-add is allowed; assuming that there is no NaN or infinity is not.
 _OPTIONS = {"nogil": True, "fastmath": {"contract"}}

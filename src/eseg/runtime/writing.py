@@ -1,14 +1,15 @@
-"""Files that are whole or not there, and folders that one process writes at a time."""
+"""Atomic writing of files, and folders with a single writer."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from eseg.errors import OutputError
 
@@ -18,41 +19,38 @@ except ImportError:  # on Windows
     fcntl = None
 
 LOCK = ".lock"
-"""The file in a folder that its writer holds; the file itself stays."""
+"""File in a folder that its writer locks; the file itself stays."""
 
 
 @contextmanager
 def sole_writer(path: Path) -> Iterator[None]:
-    """Keep every other such block away from a folder until this one ends, or its process does.
+    """Hold a folder's lock until the block or the process ends, so that nobody else writes there.
 
-    Where the file system or the machine has no such locks nothing is done.
+    File systems and machines without such locks are not protected.
 
     Args:
-        path: The folder; it is made if need be.
+        path: The folder; created if necessary.
 
     Raises:
-        OutputError: Somebody else is in such a block, or the folder cannot be written.
+        OutputError: Another process holds the lock, or the folder cannot be written.
     """
     lock = path / LOCK
-    try:
+    with output_errors(path):
+        if path.is_file():
+            raise NotADirectoryError(errno.ENOTDIR, "it is a file")
         path.mkdir(parents=True, exist_ok=True)
         file = lock.open("ab")
-    except OSError as error:
-        reason = "it is a file" if path.is_file() else error
-        raise OutputError(
-            f"{path}: cannot be written ({reason}); make room or choose another --output"
-        ) from error
     with file:
-        if not _is_claimed(file):
+        if not _acquire(file):
             raise OutputError(
                 f"{path}: another process is writing there (`fuser {lock}` tells its number); "
-                "wait for it, end it, or choose another --output"
+                "wait for it, end it, or choose another `output`"
             )
         yield
 
 
-def _is_claimed(file: BinaryIO) -> bool:
-    """Lock an open file, unless somebody else has; True too where there are no locks."""
+def _acquire(file: BinaryIO) -> bool:
+    """Lock an open file; return False if another process has locked it."""
     if fcntl is None:
         return True
     try:
@@ -64,20 +62,20 @@ def _is_claimed(file: BinaryIO) -> bool:
 
 @contextmanager
 def replacing(path: Path, *, previous: Path | None = None) -> Iterator[Path]:
-    """Give a name to write to; the file takes the wanted name once it is on the disk.
+    """Yield a temporary path to write to; rename it to `path` once it is on the disk.
 
-    If the block raises, or the disk is full, the file that was there before is untouched. A killed
-    process leaves it untouched too, with an unfinished file beside it: see `remove_unfinished`.
+    If the block raises, or the disk is full, the old file is untouched. A killed process leaves it
+    untouched too, with an unfinished file beside it: see `remove_unfinished`.
 
     Args:
         path: The file to write.
-        previous: A name in the same folder that the file which was there before takes, instead of
-            being lost. Between the two renamings there is no file at `path` for a moment.
+        previous: New name of the old file, in the same folder; by default it is lost. Between the
+            two renamings there is no file at `path` for a moment.
 
     Raises:
         OSError: The file cannot be written.
     """
-    # Not a `tempfile`, which only its owner may read: colleagues want to use what is written.
+    # Not a `tempfile`, which only its owner may read.
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield temporary
@@ -92,16 +90,35 @@ def replacing(path: Path, *, previous: Path | None = None) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)  # there only if something went wrong
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write text as UTF-8 through `replacing`.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON through `replacing`.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
 @contextmanager
 def output_errors(
     path: Path, argument: str = "output", remedy: str = "make room"
 ) -> Iterator[None]:
-    """Turn what the disk refuses into one clear error.
+    """Convert an `OSError` of the block into an `OutputError`.
 
     Args:
-        path: What is being written, for the message.
-        argument: The Python argument that names another place.
-        remedy: What may help besides another place.
+        path: File or folder being written, for the message.
+        argument: Python argument that names another place.
+        remedy: Advice besides another place.
 
     Raises:
         OutputError: The block raised an `OSError`.
@@ -116,7 +133,7 @@ def output_errors(
 
 
 def remove_unfinished(path: Path) -> None:
-    """Remove what processes that were killed while they wrote `path` have left beside it."""
+    """Remove the files that killed processes have left beside `path` while they wrote it."""
     prefix = f".{path.name}."
     for file in path.parent.iterdir():
         if file.name.startswith(prefix) and file.name.removeprefix(prefix).isdigit():

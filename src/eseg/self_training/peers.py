@@ -9,30 +9,30 @@ import torch.distributed as dist
 
 from eseg.errors import LostProcessError
 
-_PATIENCE = timedelta(days=7)
-"""How long a process waits for slower ones; one that dies is noticed at once."""
+_TIMEOUT = timedelta(days=7)
+"""Longest wait of a process for slower ones; one that dies is noticed at once."""
 
 Value = TypeVar("Value")
 
 
 class Peers:
-    """The processes that share the images: those of the group that was joined, or this one.
+    """Processes that share the images: those of the joined group, or this one alone.
 
     Attributes:
-        rank: The number of this one, in [0, world).
-        world: How many there are.
+        rank: Number of this process, in [0, world).
+        world: Number of processes.
     """
 
     def __init__(self) -> None:
         joined = dist.is_available() and dist.is_initialized()
         self.rank = dist.get_rank() if joined else 0
         self.world = dist.get_world_size() if joined else 1
-        # Apart from the group for training, which waits for minutes only.
-        group = dist.new_group(backend="gloo", timeout=_PATIENCE) if joined else None
+        # The group for training has a timeout of minutes.
+        group = dist.new_group(backend="gloo", timeout=_TIMEOUT) if joined else None
         self._group = group if isinstance(group, dist.ProcessGroup) else None
 
     def gather(self, value: Value) -> list[Value]:
-        """The value of every process, once all have come here."""
+        """Return the values of all processes, once all have called this."""
         if self._group is None:
             return [value]
         values = [value] * self.world

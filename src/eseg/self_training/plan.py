@@ -1,4 +1,4 @@
-"""What self-training is to do, and whether all of it can be done."""
+"""Plan of self-training, and the check that every stage of it can be done."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from eseg.config import (
     to_plain,
 )
 from eseg.data.sampling import split_batch
-from eseg.errors import ConfigError, DataError
+from eseg.errors import ConfigError, OutputError
 from eseg.models import create_model
+from eseg.runtime.class_table import require_same_classes
 from eseg.runtime.engine import EngineOptions
 from eseg.self_training.pseudo_folder import PseudoFolder
 from eseg.self_training.pseudo_label import PseudoLabelConfig, list_folder, require_readable
@@ -27,24 +28,24 @@ from eseg.training.initial_weights import require_same_architecture
 from eseg.training.step import images_per_part
 
 SCRATCH, PRETRAINED, TEACHER = "scratch", "pretrained", "teacher"
-"""What a student can start from, beside a checkpoint: random weights, the backbone's ImageNet
-weights, its teacher."""
+"""Starts of a student, besides a checkpoint: random weights, ImageNet weights of the backbone, the
+weights of its teacher."""
 
 
 @dataclass(frozen=True)
 class SelfTraining:
-    """What is to be done.
+    """Plan of self-training.
 
     Attributes:
-        teacher: The run of the first teacher; of a given one, the data that it is compared on.
-        student: The run of every student. Its `data.pseudo.dataset` is filled in, and its `init`
-            too if `student_from` says what to start from.
-        unlabelled: A folder of images, searched to any depth.
-        labels: How the teachers label them.
-        rounds: How often a student is trained; each is the teacher of the next.
-        given_teacher: A checkpoint in place of a first teacher to be trained.
+        teacher: The run of the first teacher; for a given teacher, the data to compare on.
+        student: The run of every student. Its data.pseudo.dataset is filled in, and its init too
+            if `student_from` is given.
+        unlabelled: Folder of images, searched to any depth.
+        labels: Settings of the teachers' labels.
+        rounds: Number of students; each is the teacher of the next.
+        given_teacher: Checkpoint that replaces the training of a first teacher.
         student_from: `SCRATCH`, `PRETRAINED`, `TEACHER`, the path of a checkpoint, or None for
-            what the student's config says.
+            the init of the student's config.
     """
 
     teacher: RunConfig
@@ -57,7 +58,7 @@ class SelfTraining:
 
     @property
     def teacher_run(self) -> RunConfig:
-        """The run of a first teacher to be trained: without pseudo-labels that are yet to come."""
+        """Run of the first teacher, without the pseudo-labels that do not exist yet."""
         pseudo = self.teacher.data.pseudo
         if pseudo is None or pseudo.dataset is not None:
             return self.teacher
@@ -65,7 +66,7 @@ class SelfTraining:
 
     @property
     def student_init(self) -> InitConfig | None:
-        """What students start from, None for their teacher."""
+        """Start of the students; None for their teacher."""
         if self.student_from == TEACHER:
             return None
         if self.student_from is None:
@@ -78,11 +79,11 @@ class SelfTraining:
 
     @property
     def pseudo(self) -> PseudoConfig:
-        """What the student's config says about its second source, or the defaults."""
+        """The student's second source of samples."""
         return self.student.data.pseudo or PseudoConfig()
 
     def student_of(self, teacher: Path, dataset: Path) -> RunConfig:
-        """The run of the student of one teacher.
+        """Build the run of one teacher's student.
 
         Args:
             teacher: The teacher's checkpoint.
@@ -95,34 +96,36 @@ class SelfTraining:
 
 
 def require_feasible(plan: SelfTraining, output: Path, world: int) -> None:
-    """Find out now what would otherwise stop a later stage, hours from here.
+    """Check at the start all that would otherwise stop a later stage.
 
     Args:
-        plan: What is to be done.
-        output: The folder for it.
-        world: How many processes share the work.
+        plan: The plan.
+        output: Folder for all stages.
+        world: Number of processes.
 
     Raises:
-        BackboneError: Students are to start from weights of the backbone that cannot be had.
+        BackboneError: Pretrained weights of the students' backbone are not available.
         CheckpointError: A checkpoint cannot be read, or is of another architecture than the
-            students that are to start from it.
-        ConfigError: Teacher and student are for different classes or are measured on different
-            images, there is to be no round, there is no such start for students, or the folder is
-            a file.
-        DataError: The data or the images are not as described, a threshold cannot be meant, or the
-            given teacher is for other classes.
-        TrainingError: A batch cannot be shared out.
+            students that start from it.
+        ConfigError: Teacher and student are evaluated on different images, the number of rounds is
+            below 1, or the start of the students does not exist.
+        DataError: The data or the images are not as described, a threshold is out of range, or
+            teacher and student are for different classes.
+        OutputError: The folder is a file.
+        TrainingError: A batch cannot be divided evenly.
     """
     if output.is_file():
-        raise ConfigError(f"{output} is a file; choose another --output")
+        raise OutputError(f"{output} is a file; choose another `output`")
     if plan.rounds < 1:
-        raise ConfigError(f"rounds: at least 1, not {plan.rounds}")
-    classes, of_student = class_table(plan.teacher.data), class_table(plan.student.data)
-    if classes.names != of_student.names:
-        raise ConfigError(
-            f"the teacher is for the classes {', '.join(classes.names)}, the student for "
-            f"{', '.join(of_student.names)}; give both the same data set"
-        )
+        raise ConfigError(f"`rounds`: at least 1, not {plan.rounds}")
+    classes = class_table(plan.teacher.data)
+    require_same_classes(
+        classes,
+        class_table(plan.student.data),
+        "the teacher's",
+        "the student's data set",
+        "give both the same data set",
+    )
     _require_same_validation(plan.teacher.data, plan.student.data)
     EngineOptions(scales=plan.labels.scales)  # refuses senseless ones
     plan.labels.thresholds(classes)
@@ -137,20 +140,21 @@ def require_feasible(plan: SelfTraining, output: Path, world: int) -> None:
         images_per_part(plan.teacher, world)
     else:
         given = load_checkpoint(plan.given_teacher)
-        if given.classes.names != classes.names:
-            raise DataError(
-                f"{plan.given_teacher} knows the classes {', '.join(given.classes.names)}; the "
-                f"data set has {', '.join(classes.names)}: take a teacher for the same, in the "
-                "same order"
-            )
+        require_same_classes(
+            classes,
+            given.classes,
+            "the data set",
+            str(plan.given_teacher),
+            "use a teacher for the same classes, in the same order",
+        )
     _require_start(plan, given)
-    # The teacher's splits are the first thing that its run opens, or are those of the student.
+    # The teacher's run opens its splits first; those of a given teacher are the student's.
     for split in (plan.student.data.train_split, plan.student.data.val_split):
         open_split(plan.student.data, split)
 
 
 def _require_same_validation(teacher: DataConfig, student: DataConfig) -> None:
-    """Refuse scores on different images: their difference would be no gain."""
+    """Refuse to compare scores on different images."""
     before, after = _validation(teacher), _validation(student)
     differing = [
         f"{key} (teacher {before.get(key)}, student {after.get(key)})"
@@ -159,14 +163,14 @@ def _require_same_validation(teacher: DataConfig, student: DataConfig) -> None:
     ]
     if differing:
         raise ConfigError(
-            "teacher and student have to be measured on the same images, or the gain means "
-            f"nothing; these values differ: {', '.join(differing)}. Give both runs the same; what "
-            "they learn from may differ (data.train_split)"
+            "teacher and student have to be evaluated on the same images, or the gain means "
+            f"nothing; these values differ: {', '.join(differing)}. Give both runs the same; only "
+            "their training images may differ (data.train_split)"
         )
 
 
 def _validation(data: DataConfig) -> dict[str, Any]:
-    """What says which images a run is measured on."""
+    """Collect the values that determine which images a run is evaluated on."""
     values = {f"data.{key}": getattr(data, key) for key in ("dataset", "root", "val_split")}
     if data.dataset == Path(STREETS):
         streets = to_plain(data.streets)
@@ -177,19 +181,19 @@ def _validation(data: DataConfig) -> dict[str, Any]:
 
 
 def _require_start(plan: SelfTraining, given: Checkpoint | None) -> None:
-    """Make sure that students can start from what they are to start from."""
+    """Check that the students' start exists and fits."""
     init, model = plan.student_init, plan.student.model
     if init is None:
         teacher = plan.teacher.model if given is None else given.model
-        require_same_architecture(teacher, model, "--student-from teacher: the teacher")
+        require_same_architecture(teacher, model, "`student_from` teacher: the teacher")
     elif init.checkpoint is not None:
         if plan.student_from is not None and not init.checkpoint.exists():
             raise ConfigError(
                 f"students cannot start from '{plan.student_from}': it is neither {SCRATCH}, "
-                f"{PRETRAINED} nor {TEACHER}, and no such file is there"
+                f"{PRETRAINED} nor {TEACHER}, and there is no such file"
             )
         start = load_checkpoint(init.checkpoint)
         require_same_architecture(start.model, model, f"the students' start {init.checkpoint}")
     elif init.pretrained_backbone is not False:
-        # Afterwards they lie in timm's cache, should the network be gone by then.
+        # This also puts the weights into timm's cache, in case the connection is lost later.
         create_model(model, pretrained_backbone=init.pretrained_backbone)

@@ -1,41 +1,41 @@
-"""The folder of pseudo-labels: one mask per image, and all it takes to train on them."""
+"""Folder of pseudo-labels: one mask per image, and the data set to train on them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import yaml
 from jaxtyping import Float32, UInt8
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from eseg.config import dump_yaml
 from eseg.errors import DataError
 from eseg.runtime.class_table import IGNORE_INDEX, ClassTable
 from eseg.runtime.pictures import palette_image
-from eseg.runtime.writing import remove_unfinished, replacing
+from eseg.runtime.writing import output_errors, remove_unfinished, replacing, write_text
 from eseg.training.run_settings import is_begun, write_settings
 
 _COUNTS = "eseg pseudo-label"
-"""Name of the PNG text in which a mask says how many pixels its teacher gave each class, and how
-many of them were kept: in the file itself no interruption can lose or double it."""
+"""Name of the PNG text with a mask's `PixelCounts`: within the file no interruption can lose or
+double them."""
 
 _IMAGES = "images"
-"""The key of the settings that says where the images lay when the work began."""
+"""Key of the settings for the folder of the images when the work began."""
 
 
 class PixelCounts(NamedTuple):
-    """Pixels of one image or many.
+    """Pixel counts per class, of one image or many.
 
     Attributes:
-        predicted: Pixels per class as the teacher labelled them.
-        kept: Those of them that it was sure of.
+        predicted: Pixels that the teacher gave this label.
+        kept: Those of them above the threshold.
     """
 
     predicted: np.ndarray
@@ -43,19 +43,18 @@ class PixelCounts(NamedTuple):
 
 
 class PseudoFolder:
-    """Where the pseudo-labels of one folder of images are.
+    """Paths and files of the pseudo-labels of one folder of images.
+
+    Methods that write raise an `OutputError` if they cannot.
 
     Attributes:
         path: The folder.
-        images: The folder of the images.
+        images: Folder of the images.
         classes: The teacher's classes.
-        dataset: The YAML of a data set that pairs the images with their labels; it is there once
-            all of them are.
-        report: What `pseudo_report` writes about them.
-        sheet: Some of them as pictures.
-
-    Raises:
-        DataError: The folder cannot be written; so may all methods that write.
+        dataset: YAML of a data set that pairs the images with their labels; written when all are
+            labelled.
+        report: JSON of `write_pseudo_report`.
+        sheet: Picture of some images and their labels.
     """
 
     def __init__(self, path: Path, images: Path, classes: ClassTable) -> None:
@@ -68,20 +67,20 @@ class PseudoFolder:
         self._list = self.path / "pairs.txt"
 
     def label(self, name: Path) -> Path:
-        """The mask of an image, whose path below `images` is given."""
+        """Return the path of an image's mask; `name` is the image's path below `images`."""
         return (self._labels / name).with_suffix(".png")
 
     def confidence(self, name: Path) -> Path:
-        """The probabilities of that mask's labels."""
+        """Return the path of the probabilities of that mask's labels."""
         return (self._confidence / name).with_suffix(".png")
 
     def begin(self, settings: Mapping[str, Any], names: Sequence[Path]) -> None:
-        """Note the settings, or make sure that work done before was done with the same.
+        """Write the settings, or check that earlier work was done with the same.
 
         Only one process may call this, within `sole_writer`.
 
         Args:
-            settings: What the labels are made with, and where the `images` lie, which may change.
+            settings: Settings of the labels, and the folder of the images, which may change.
             names: Every image's path below `images`.
 
         Raises:
@@ -93,8 +92,8 @@ class PseudoFolder:
             if not self.is_begun(settings):
                 if self._labels.exists():
                     raise DataError(
-                        f"{self._labels} is there already, but not from `eseg pseudo-label`; "
-                        "choose another --output"
+                        f"{self._labels} exists, but not from `eseg pseudo-label`; choose another "
+                        "`output`"
                     )
                 write_settings(self._settings, settings)
             self._remove_unfinished()
@@ -102,29 +101,26 @@ class PseudoFolder:
                 if label not in expected:
                     raise DataError(
                         f"{label} belongs to no image in {self.images}: name the folder that these "
-                        "labels were made for, remove those whose images are gone, or choose "
-                        "another --output"
+                        "labels were made for, remove those without images, or choose another "
+                        "`output`"
                     )
 
     def require_listable(self, names: Iterable[Path]) -> None:
-        """Refuse images that `write_dataset` could not name, before anything is labelled.
-
-        Args:
-            names: Every image's path below `images`.
+        """Refuse paths of images that the list of `write_dataset` cannot hold.
 
         Raises:
-            DataError: The list of a data set cannot hold a name.
+            DataError: A path has a tab, a line break or bytes that are not UTF-8.
         """
         for name in names:
             self._pair(name)
 
     def is_begun(self, settings: Mapping[str, Any]) -> bool:
-        """Whether the folder was begun, with these settings.
+        """Return whether the folder was begun with these settings.
 
         Raises:
             DataError: It was begun with others.
         """
-        remedy = "choose another --output, or remove that folder to make all labels anew"
+        remedy = "choose another `output`, or remove that folder to make all labels anew"
         return is_begun(self._settings, settings, remedy, may_change=(_IMAGES,))
 
     def write(
@@ -134,11 +130,11 @@ class PseudoFolder:
         predicted: UInt8[np.ndarray, "height width"],
         confidence: Float32[np.ndarray, "height width"] | None,
     ) -> None:
-        """Write what belongs to one image; the mask comes last and means that all is there.
+        """Write the files of one image; the mask comes last and means that all are complete.
 
         Args:
             name: The image's path below `images`.
-            labels: Class ids, 255 where the teacher was not sure.
+            labels: Class ids, 255 at or below the threshold.
             predicted: Class ids of all pixels.
             confidence: Probabilities in [0, 1] to write too, or None.
         """
@@ -156,7 +152,7 @@ class PseudoFolder:
             _save_png(palette_image(labels, self.classes.colours), self.label(name), text)
 
     def counts(self, name: Path) -> PixelCounts:
-        """What `write` noted about an image.
+        """Read the pixel counts in the mask of an image.
 
         Raises:
             DataError: The mask is not one that `write` made for these classes.
@@ -167,7 +163,7 @@ class PseudoFolder:
                 noted = json.loads(picture.info[_COUNTS])
             counts = PixelCounts(np.array(noted["predicted"]), np.array(noted["kept"]))
             if not counts.predicted.shape == counts.kept.shape == (len(self.classes),):
-                raise ValueError("of other classes")
+                raise ValueError("for other classes")
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise DataError(
                 f"{path}: not a file of `eseg pseudo-label`, or damaged ({error}); remove it and "
@@ -176,7 +172,7 @@ class PseudoFolder:
         return counts
 
     def write_dataset(self, names: Sequence[Path]) -> None:
-        """Write `dataset`, with the images of these names and their masks as its split `train`."""
+        """Write the YAML of the data set, with these images and their masks as split `train`."""
         root = self._root
         pairs = "".join(f"{self._pair(name)}\n" for name in names)
         described = {
@@ -190,22 +186,19 @@ class PseudoFolder:
             "ignore_index": IGNORE_INDEX,
         }
         with self.writing():
-            with replacing(self._list) as temporary:
-                temporary.write_text(pairs, encoding="utf-8")
-            with replacing(self.dataset) as temporary:
-                text = yaml.safe_dump(described, sort_keys=False, allow_unicode=True)
-                temporary.write_text(text, encoding="utf-8")
+            write_text(self._list, pairs)
+            write_text(self.dataset, dump_yaml(described))
 
     def fingerprint(self, names: Sequence[Path]) -> str:
-        """A hash of what the pseudo-labels were made with, and of which images have some.
+        """Hash the settings of the pseudo-labels and the names of the labelled images.
 
-        Where images and labels lie has no say in it.
+        The folders of images and labels do not affect the hash.
 
         Args:
-            names: The images that have labels, by their path below `images`.
+            names: Paths of the labelled images below `images`.
 
         Raises:
-            DataError: The settings are gone.
+            DataError: The settings cannot be read.
         """
         try:
             settings = json.loads(self._settings.read_text(encoding="utf-8"))
@@ -216,11 +209,11 @@ class PseudoFolder:
 
     @property
     def _root(self) -> Path:
-        """The folder that the paths of the data set are relative to."""
+        """Folder that the paths of the data set are relative to."""
         return Path(os.path.commonpath([self.path, self.images]))
 
     def _pair(self, name: Path) -> str:
-        """The line of an image and its mask in the list of the data set.
+        """Format the line of an image and its mask in the list of the data set.
 
         Raises:
             DataError: The list cannot hold the name.
@@ -233,30 +226,23 @@ class PseudoFolder:
             is_utf8 = path.encode(errors="ignore").decode() == path
             if not is_utf8 or "\t" in path or path.splitlines() != [path]:
                 raise DataError(
-                    f"{path!r}: tabs, line breaks and bytes that are no UTF-8 cannot stand in the "
-                    "list of a data set; rename it"
+                    f"{path!r}: the list of a data set cannot hold tabs, line breaks and bytes "
+                    "that are not UTF-8; rename the file"
                 )
-        # Without the ./ a name with a blank or # in front would be read without it, or as a remark.
+        # Without ./ a leading blank would be lost, and a leading # would begin a comment.
         return f"./{image}\t./{mask}"
 
     def _remove_unfinished(self) -> None:
-        """Remove what killed processes left beside the files they were writing."""
+        """Remove the unfinished files of killed processes."""
         for path in (self._settings, self._list, self.dataset, self.report, self.sheet):
             remove_unfinished(path)
         for folder in (self._labels, self._confidence):
             for leftover in folder.rglob(".*.png.*"):
                 remove_unfinished(leftover.with_name(leftover.stem[1:]))
 
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Turn what the disk refuses into one clear error."""
-        try:
-            yield
-        except OSError as error:
-            raise DataError(
-                f"{self.path}: cannot be written ({error}); make room or mend it and start again, "
-                "which goes on from here, or choose another --output"
-            ) from error
+    def writing(self) -> AbstractContextManager[None]:
+        """Convert an `OSError` of the block into an `OutputError`."""
+        return output_errors(self.path, remedy="make room and start again, which goes on from here")
 
 
 def _save_png(picture: Image.Image, path: Path, text: PngInfo | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Pseudo-labels: what a teacher is sure of, as masks to train its student on (section 4.4)."""
+"""Pseudo-labels: confident predictions of a teacher, as masks for a student (section 4.4)."""
 
 from __future__ import annotations
 
@@ -15,39 +15,38 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
-from rich.console import Console
-from rich.progress import track
 
 from eseg.checkpoint import Checkpoint, weights_digest
 from eseg.data.reading import read_image
-from eseg.devices import autocast_dtype
+from eseg.devices import autocast_dtype, choose_device, dtype_name
 from eseg.engines.torch_engine import open_network
 from eseg.errors import DataError
 from eseg.inference.image_files import list_images
+from eseg.reports.reporter import SILENT, Reporter
 from eseg.runtime.class_table import IGNORE_INDEX, ClassTable
 from eseg.runtime.engine import Engine, EngineOptions
 from eseg.runtime.network_info import Precision
 from eseg.runtime.writing import sole_writer
 from eseg.self_training.peers import Peers
 from eseg.self_training.pseudo_folder import PseudoFolder
-from eseg.self_training.pseudo_report import PseudoReport, write_report
+from eseg.self_training.pseudo_report import PseudoReport, write_pseudo_report
 
 _READ_AHEAD = 2
-"""Images that are read while the network computes."""
+"""Images to read while the network computes."""
 _NONE_READABLE = "{}: no image can be read; the first: {}"
 
 
 @dataclass(frozen=True)
 class PseudoLabelConfig:
-    """How a teacher labels images, and what is kept of it.
+    """Settings of pseudo-labels.
 
     Attributes:
         scales: Factors of the image's size to run at and average over.
-        flip: Whether the mirror images are averaged in too.
-        threshold: Pixels whose label has this probability or less get none; in [0, 1).
-        class_thresholds: The same for single classes, by name, in place of `threshold`.
-        confidence: Whether the probabilities are written too.
-        precision: `auto` is bf16 on GPUs that have it and fp32 elsewhere.
+        flip: If True, average with the mirror images too.
+        threshold: Pixels whose label has this probability or less get no label; in [0, 1).
+        class_thresholds: Thresholds of single classes by name, in place of `threshold`.
+        confidence: If True, write the probabilities too.
+        precision: `auto` is bf16 on GPUs that support it, fp32 elsewhere.
     """
 
     scales: tuple[float, ...] = (0.5, 1.0, 2.0)
@@ -62,19 +61,19 @@ class PseudoLabelConfig:
         return EngineOptions(str(device), self.precision, None, self.scales, self.flip)
 
     def thresholds(self, classes: ClassTable) -> dict[str, float]:
-        """The threshold of every class.
+        """Return the threshold of every class.
 
         Raises:
-            DataError: A threshold lies outside [0, 1), or is that of a class that there is not.
+            DataError: A threshold is outside [0, 1), or its class does not exist.
         """
         if not 0 <= self.threshold < 1:
-            raise DataError(f"the threshold lies in [0, 1), not {self.threshold:g}")
+            raise DataError(f"`threshold` {self.threshold:g} is outside [0, 1)")
         for name in self.class_thresholds:
             if name not in classes.names:
                 close = difflib.get_close_matches(name, classes.names, n=1)
                 hint = f"did you mean '{close[0]}'? " if close else ""
                 raise DataError(
-                    f"the threshold of '{name}': the network knows no such class; {hint}it knows "
+                    f"threshold of '{name}': the network does not know this class; {hint}it knows "
                     f"{', '.join(classes.names)}"
                 )
         thresholds = {
@@ -82,49 +81,51 @@ class PseudoLabelConfig:
         }
         for name, value in thresholds.items():
             if not 0 <= value < 1:
-                raise DataError(f"the threshold of '{name}': lies in [0, 1), not {value:g}")
+                raise DataError(f"threshold of '{name}': {value:g} is outside [0, 1)")
         return thresholds
 
 
 def pseudo_label(
     teacher: Checkpoint,
-    images: Path,
-    output: Path,
+    images: str | Path,
+    output: str | Path,
     config: PseudoLabelConfig | None = None,
     *,
-    device: torch.device,
-    console: Console | None = None,
+    device: torch.device | str | None = None,
+    reporter: Reporter = SILENT,
 ) -> PseudoReport:
-    """Label every image below a folder; broken off and called again, go on where it was.
+    """Label every image below a folder; called again after an interruption, label the rest.
 
-    Where a process group is joined, all its processes call this, and each labels its share. Files
-    appear whole or not at all, and are the same however often the work was broken off. An image
-    that cannot be read is skipped.
+    If a process group is joined, all its processes call this, and each labels its share. Files
+    appear whole or not at all, and are the same with and without interruptions. Images that
+    cannot be read are skipped.
 
     Args:
         teacher: The network that labels.
-        images: A folder, searched to any depth.
+        images: Folder, searched to any depth.
         output: Folder for `labels/` (palette PNGs named as the images), `dataset.yaml` to train
             on them, `report.json` and `sheet.png`; with confidence also `confidence/` (8-bit PNGs,
             255 times the probability of the label).
         config: Scales and thresholds; by default the paper's.
-        device: Where to compute.
-        console: Where to show progress; by default standard output.
+        device: Device to compute on, or None for the fastest.
+        reporter: Receiver of progress, in the first process.
 
     Returns:
-        What became of the images, the same in every process.
+        The report, the same in every process.
 
     Raises:
-        DataError: There are no images, none can be read, two would write the same file, or a name
-            cannot stand in a list; a threshold cannot be meant; the folder was made with other
-            settings or for other images, or the disk is full.
+        DataError: There are no images, none can be read, two would write the same file, or the
+            list of a data set cannot hold a name; a threshold is out of range; or the folder was
+            made with other settings or for other images.
         OutputError: The folder cannot be written, or another process is labelling there.
         LostProcessError: Another process was lost.
         ValueError: A scale is not above 0.
     """
     config = config or PseudoLabelConfig()
-    config.engine_options(device)
+    device = device if isinstance(device, torch.device) else choose_device(device)
+    config.engine_options(device)  # refuses senseless scales
     config.thresholds(teacher.classes)
+    images, output = Path(images), Path(output)
     names = list_folder(images, output)
     folder = PseudoFolder(output, images, teacher.classes)
     folder.require_listable(names)
@@ -138,11 +139,12 @@ def pseudo_label(
         "threshold": config.threshold,
         "class_thresholds": dict(config.class_thresholds),
         "confidence": config.confidence,
-        "precision": "fp32" if dtype is None else str(dtype).removeprefix("torch."),
+        "precision": dtype_name(dtype),
     }
     peers = Peers()
+    reporter = reporter if peers.rank == 0 else SILENT
     with sole_writer(folder.path) if peers.rank == 0 else nullcontext():
-        return _label_all(teacher, folder, names, config, settings, peers, device, console)
+        return _label_all(teacher, folder, names, config, settings, peers, device, reporter)
 
 
 def _label_all(
@@ -153,20 +155,20 @@ def _label_all(
     settings: Mapping[str, Any],
     peers: Peers,
     device: torch.device,
-    console: Console | None,
+    reporter: Reporter,
 ) -> PseudoReport:
-    """Label what is not labelled yet, in a folder that nobody else writes, and report on all."""
+    """Label the images that have no label yet, in a folder that nobody else writes."""
     if peers.rank == 0:
         folder.begin(settings, names)
     peers.gather(None)
     if not folder.is_begun(settings):
-        raise DataError(f"{folder.path}: has to lie where all machines of the run see it")
+        raise DataError(f"{folder.path}: all machines of the run have to see this folder")
 
     engine = open_network(teacher, "torch", config.engine_options(device))
     todo = [n for n in names[peers.rank :: peers.world] if not folder.label(n).is_file()]
     started = time.perf_counter()
     thresholds = config.thresholds(teacher.classes)
-    errors = _label(todo, engine, folder, thresholds, config.confidence, console or Console())
+    errors = _label(todo, engine, folder, thresholds, config.confidence, reporter)
     results = peers.gather((errors, len(todo) - len(errors), time.perf_counter() - started))
 
     skipped = {name: error for errors, _, _ in results for name, error in errors.items()}
@@ -178,14 +180,15 @@ def _label_all(
         count, seconds = sum(r[1] for r in results), max(r[2] for r in results)
         speed = round(count / seconds, 3) if count else None
         folder.write_dataset(labelled)
-        report = write_report(folder, labelled, dict(sorted(skipped.items())), thresholds, speed)
+        skipped = dict(sorted(skipped.items()))
+        report = write_pseudo_report(folder, labelled, skipped, thresholds, speed)
     report = peers.gather(report)[0]
     assert report is not None
     return report
 
 
 def list_folder(images: Path, output: Path) -> list[Path]:
-    """The path of every image below a folder, as it stands in the names of its pseudo-labels.
+    """List the images below a folder by their paths in it.
 
     Raises:
         DataError: There is no such folder, or as for `list_images`.
@@ -198,14 +201,14 @@ def list_folder(images: Path, output: Path) -> list[Path]:
 
 
 def require_readable(images: Path, names: Sequence[Path]) -> None:
-    """Refuse images of which none can be read, before a teacher is trained to label them.
+    """Refuse a folder in which no image can be read.
 
     Args:
-        images: Their folder.
-        names: Their paths below it, at least one.
+        images: The folder.
+        names: Paths of the images below it, at least one.
 
     Raises:
-        DataError: None can be read; the first one's error is in the message.
+        DataError: None can be read; the message has the first one's error.
     """
     errors = []
     for name in names:
@@ -221,11 +224,11 @@ def keep_confident(
     confidence: Float32[np.ndarray, "height width"],
     thresholds: Float32[np.ndarray, " classes"],
 ) -> UInt8[np.ndarray, "height width"]:
-    """Labels with 255 ("no label") where their probability is at or below their threshold.
+    """Replace labels with a probability at or below their threshold by 255 ("no label").
 
     Args:
         labels: Class ids in [0, classes).
-        confidence: Probability of each label.
+        confidence: Probability of each label, in [0, 1].
         thresholds: One per class.
     """
     return np.where(confidence > thresholds[labels], labels, np.uint8(IGNORE_INDEX))
@@ -237,20 +240,13 @@ def _label(
     folder: PseudoFolder,
     thresholds: Mapping[str, float],
     with_confidence: bool,
-    console: Console,
+    reporter: Reporter,
 ) -> dict[str, str]:
-    """Label images and write the files; what is wrong with those that cannot be read."""
+    """Label images and write the files; return the errors of those that cannot be read."""
     limits = np.array(list(thresholds.values()), np.float32)
     errors = {}
-    steps = track(
-        _read_ahead(names, folder.images),
-        "pseudo-labels",
-        total=len(names),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    for name, image in steps:
+    coming = _read_ahead(names, folder.images)
+    for name, image in reporter.track(coming, total=len(names), description="pseudo-labels"):
         if isinstance(image, DataError):
             errors[name.as_posix()] = str(image)
             continue
@@ -264,7 +260,7 @@ def _label(
 def _read_ahead(
     names: Sequence[Path], folder: Path
 ) -> Iterator[tuple[Path, UInt8[np.ndarray, "height width 3"] | DataError]]:
-    """Images by name, or what is wrong with them; the next ones are read meanwhile."""
+    """Yield names and images or errors, reading the next images meanwhile."""
     coming: deque[tuple[Path, Future[np.ndarray | DataError]]] = deque()
     with ThreadPoolExecutor(max_workers=1) as reader:
         for name in names:

@@ -1,4 +1,4 @@
-"""What a teacher made of a folder of images, in figures and pictures."""
+"""Report on the pseudo-labels of a folder of images, in figures and pictures."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from rich.table import Table
-from rich.text import Text
 
 from eseg.data.reading import read_image
 from eseg.reports.picture_sheet import picture_sheet
-from eseg.runtime.writing import replacing
+from eseg.reports.table import Table
+from eseg.runtime.writing import replacing, write_json
 from eseg.self_training.pseudo_folder import PseudoFolder
 
 _SHEET_ROWS = 6
+_FIGURES = ("threshold", "predicted", "kept", "kept_fraction", "share")
 
 
 @dataclass(frozen=True)
 class ClassReport:
-    """The pixels of one class.
+    """Pixels of one class.
 
     Attributes:
         name: The class.
-        threshold: Its pixels with this probability or less were not kept.
+        threshold: Pixels with this probability or less were not kept.
         predicted: Pixels that the teacher gave this label.
         kept: Those of them that were kept.
         share: Share of this class among all kept pixels, in [0, 1].
@@ -41,23 +41,23 @@ class ClassReport:
 
     @property
     def kept_fraction(self) -> float | None:
-        """Share of the predicted pixels that were kept; None if there are none."""
+        """Share of the predicted pixels that were kept, in [0, 1]; None if there are none."""
         return self.kept / self.predicted if self.predicted else None
 
 
 @dataclass(frozen=True)
 class PseudoReport:
-    """What became of a folder of images.
+    """Pseudo-labels of a folder of images.
 
     Attributes:
-        dataset: YAML of the data set that the images and their pseudo-labels make.
-        sheet: Some of them as pictures.
+        dataset: YAML of a data set that pairs the images with their pseudo-labels.
+        sheet: Picture of some of them.
         fingerprint: `PseudoFolder.fingerprint` of them.
-        images: How many have pseudo-labels.
-        skipped: Why other images have none, by their path below the folder.
-        images_per_second: Speed of the processes together, reading and writing included; of the
-            images labelled since the last interruption.
-        classes: The pixels of every class.
+        images: Number of images with pseudo-labels.
+        skipped: Errors of the other images, by their path below the folder.
+        images_per_second: Speed of all processes together, reading and writing included, since
+            the last interruption.
+        classes: Pixels of every class.
     """
 
     dataset: Path
@@ -75,57 +75,56 @@ class PseudoReport:
         return sum(entry.kept for entry in self.classes) / max(1, pixels)
 
     def to_dict(self) -> dict[str, Any]:
-        """The figures as JSON can hold them; paths are left out."""
+        """Return the figures as plain values for JSON, without paths."""
         return {
             "images": self.images,
             "skipped": dict(self.skipped),
             "images_per_second": self.images_per_second,
             "kept_fraction": self.kept_fraction,
             "classes": {
-                entry.name: {
-                    "threshold": entry.threshold,
-                    "predicted": entry.predicted,
-                    "kept": entry.kept,
-                    "kept_fraction": entry.kept_fraction,
-                    "share": entry.share,
-                }
-                for entry in self.classes
+                entry.name: {key: getattr(entry, key) for key in _FIGURES} for entry in self.classes
             },
         }
 
     def table(self) -> Table:
-        """Kept fraction and share per class, for a person."""
-        table = Table()
-        table.add_column("class")
-        for heading in ("threshold", "kept", "share of kept pixels"):
-            table.add_column(heading, justify="right")
-        for entry in self.classes:
-            kept = "-" if entry.kept_fraction is None else f"{entry.kept_fraction:.4f}"
-            table.add_row(Text(entry.name), f"{entry.threshold:g}", kept, f"{entry.share:.4f}")
-        table.add_section()
-        table.add_row("[bold]all", "", f"[bold]{self.kept_fraction:.4f}", "")
-        return table
+        """Return threshold, kept fraction and share per class as a table."""
+        rows = [
+            [c.name, f"{c.threshold:g}", format_share(c.kept_fraction), format_share(c.share)]
+            for c in self.classes
+        ]
+        return Table(
+            ["class", "threshold", "kept", "share of kept pixels"],
+            rows,
+            totals=[["all", "", format_share(self.kept_fraction), ""]],
+            strong=frozenset({len(rows)}),
+        )
 
 
-def write_report(
+def format_share(value: float | None) -> str:
+    """Format a share with four digits; None as a dash."""
+    return "-" if value is None else f"{value:.4f}"
+
+
+def write_pseudo_report(
     folder: PseudoFolder,
     names: Sequence[Path],
     skipped: Mapping[str, str],
     thresholds: Mapping[str, float],
     images_per_second: float | None,
 ) -> PseudoReport:
-    """Count what is in the folder, and write `report.json` and `sheet.png` into it.
+    """Count the pixels in the folder, and write `report.json` and `sheet.png` into it.
 
     Args:
         folder: The pseudo-labels.
-        names: The images that have some, by their path below the folder of images.
-        skipped: Why other images have none.
-        thresholds: Of each class.
-        images_per_second: Speed of this call, None if it had nothing to label: an earlier report's
-            figure then stays.
+        names: Paths of the labelled images below the folder of images.
+        skipped: Errors of the other images.
+        thresholds: Threshold of each class.
+        images_per_second: Speed of this call; None if nothing was left to label, which keeps the
+            figure of the earlier report.
 
     Raises:
-        DataError: A file in the folder is damaged, or it cannot be written.
+        DataError: A file in the folder is damaged.
+        OutputError: The folder cannot be written.
     """
     predicted = np.zeros(len(thresholds), np.int64)
     kept = np.zeros_like(predicted)
@@ -152,13 +151,12 @@ def write_report(
     with folder.writing():
         with replacing(folder.sheet) as temporary:
             _draw_sheet(folder, names).save(temporary, format="PNG")
-        with replacing(folder.report) as temporary:
-            temporary.write_text(json.dumps(report.to_dict(), indent=2) + "\n", encoding="utf-8")
+        write_json(folder.report, report.to_dict())
     return report
 
 
 def _draw_sheet(folder: PseudoFolder, names: Sequence[Path]) -> Image.Image:
-    """Image and pseudo-labels of a few images spread evenly over all."""
+    """Draw a few images, spread evenly over all, beside their pseudo-labels."""
     rows, captions = [], []
     for place in np.linspace(0, len(names) - 1, min(_SHEET_ROWS, len(names))).astype(int):
         name = names[place]

@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
-from rich.console import Console
 
 from eseg.checkpoint import load_checkpoint, weights_digest
 from eseg.config import RunConfig, to_plain
 from eseg.devices import choose_device
-from eseg.errors import CheckpointError, DataError
-from eseg.inference.evaluate import evaluate_checkpoint
+from eseg.errors import CheckpointError
+from eseg.inference.evaluate import evaluate
+from eseg.reports.reporter import SILENT, Reporter
+from eseg.runtime.writing import output_errors
 from eseg.self_training.plan import SelfTraining, require_feasible
 from eseg.self_training.pseudo_label import pseudo_label
-from eseg.self_training.rounds_report import Round, Trained, write_report
+from eseg.self_training.rounds_report import Round, Trained, write_rounds_report
 from eseg.training.distributed import Processes, join_processes
 from eseg.training.failures import clear_failures
 from eseg.training.run_folder import BEST, LAST, PREVIOUS
@@ -25,52 +26,50 @@ from eseg.training.run_settings import is_begun, write_settings
 from eseg.training.trainer import train
 
 _SETTINGS, _FINISHED = "settings.json", "finished.json"
-_NO_SAY = {"data": ("dataset", "root"), "train": ("checkpoint_every", "log_every")}
-"""Keys of a run that may change when it is finished: where things lie, and what has no say in the
-weights."""
+NON_IDENTITY_KEYS = {"data": ("dataset", "root"), "train": ("checkpoint_every", "log_every")}
+"""Keys of a finished run that may change: locations, and values without effect on the weights."""
 
 
 def self_train(
     plan: SelfTraining,
-    output: Path,
+    output: str | Path,
     *,
     device: str | None = None,
-    console: Console | None = None,
+    reporter: Reporter = SILENT,
 ) -> Path:
-    """Train a teacher, let it label images, train a student, and report what that brought.
+    """Train a teacher, let it label images, train a student, and report the gain.
 
-    Called again after an interruption, it goes on where it was; what is finished stays. Under
-    torchrun every process calls this.
+    Called again after an interruption, it goes on where it was; finished stages stay. Under
+    torchrun every process calls this; the first one writes and reports.
 
     Args:
-        plan: What to do.
+        plan: The plan.
         output: Folder for `round1/teacher`, `round1/pseudo_labels` and `round1/student`, the same
             for further rounds without a teacher, `report.md` and `report.json`.
-        device: `cuda`, `mps`, `cpu`, or None for the best there is.
-        console: Where to print; by default standard output.
+        device: `cuda`, `mps`, `cpu`, or None for the fastest.
+        reporter: Receiver of lines, figures and tables while the work goes on.
 
     Returns:
         The last student's checkpoint.
 
     Raises:
-        BackboneError: Students are to start from weights of the backbone that cannot be had.
+        BackboneError: Pretrained weights of the students' backbone are not available.
         CheckpointError: A checkpoint cannot be read or does not fit, or the folder holds a run of
-            another command, or the disk is full.
-        ConfigError: Teacher and student are for different classes or are measured on different
-            images, there is to be no round, there is no such start for students, or the folder is
-            a file.
-        DataError: The data or the images are not as described, a threshold cannot be meant, or a
-            stage was made with other settings.
-        DeviceError: The device is not there.
-        OutputError: The folder of a stage cannot be written, or another process is writing there.
+            another command.
+        ConfigError: Teacher and student are evaluated on different images, the number of rounds is
+            below 1, or the start of the students does not exist.
+        DataError: The data or the images are not as described, teacher and student are for
+            different classes, a threshold is out of range, or a stage was made with other
+            settings.
+        DeviceError: The device does not exist.
+        OutputError: A folder cannot be written, or another process is writing there.
         TrainingError: A training failed, or another process was lost.
     """
+    output = Path(output)
     with clear_failures(), join_processes(choose_device(device)) as processes:
-        console = console or Console()
-        console.quiet = console.quiet or not processes.is_main
         _require_no_run(output)
         require_feasible(plan, output, processes.world)
-        stages = _Stages(plan, output, processes, console)
+        stages = _Stages(plan, output, processes, reporter if processes.is_main else SILENT)
         first = teacher = plan.given_teacher or stages.train_teacher()
         rounds = []
         for number in range(1, plan.rounds + 1):
@@ -82,105 +81,99 @@ def self_train(
 
 
 class _Stages:
-    """The stages of self-training; each is done once, however often it is asked for."""
+    """Stages of self-training; a finished one is not repeated."""
 
     def __init__(
-        self, plan: SelfTraining, output: Path, processes: Processes, console: Console
+        self, plan: SelfTraining, output: Path, processes: Processes, reporter: Reporter
     ) -> None:
         self.plan = plan
         self.output = output
         self.processes = processes
-        self.console = console
+        self.reporter = reporter
 
     def train_teacher(self) -> Path:
-        """The first teacher's checkpoint."""
+        """Train the first teacher; return its checkpoint."""
         config = self.plan.teacher_run
-        return self._train(config, self.output / "round1" / "teacher", _settings(config))
+        return self._train(config, self.output / "round1" / "teacher", _identity(config))
 
     def run_round(self, number: int, teacher: Path) -> Round:
-        """Pseudo-labels, and a student that learns from them."""
+        """Make pseudo-labels, and train a student on them."""
         folder = self.output / f"round{number}"
-        self._say(f"{folder / 'pseudo_labels'}: labels of {teacher}")
+        self.reporter.say(f"{folder / 'pseudo_labels'}: labels of {teacher}")
         labels = pseudo_label(
             load_checkpoint(teacher),
             self.plan.unlabelled,
             folder / "pseudo_labels",
             self.plan.labels,
             device=self.processes.device,
-            console=self.console,
+            reporter=self.reporter,
         )
         for error in labels.skipped.values():
-            self._say(f"skipped: {error}")
-        self.console.print(labels.table())
+            self.reporter.say(f"skipped: {error}")
+        self.reporter.show(labels.table())
         config = self.plan.student_of(teacher, labels.dataset)
-        settings = _settings(config) | {"pseudo_labels": labels.fingerprint}
+        settings = _identity(config) | {"pseudo_labels": labels.fingerprint}
         student = self._train(config, folder / "student", settings)
         return Round(labels, Trained.of_run(student))
 
     def report(self, teacher: Path, rounds: Sequence[Round]) -> None:
-        """Write what came out of it; a given first teacher is measured for that."""
+        """Write the report; for it, evaluate a given first teacher."""
         if self.plan.given_teacher is None:
             first = Trained.of_run(teacher)
         else:
-            first = self._measured(teacher)
-        try:
-            path = write_report(self.output, first, rounds)
-        except OSError as error:
-            raise DataError(f"{self.output}: cannot be written ({error}); make room") from error
-        self._say(f"report {path}")
+            first = self._evaluated(teacher)
+        with output_errors(self.output):
+            path = write_rounds_report(self.output, first, rounds)
+        self.reporter.say(f"report {path}")
 
-    def _measured(self, checkpoint: Path) -> Trained:
-        """A network with its scores on the validation split, measured once."""
+    def _evaluated(self, checkpoint: Path) -> Trained:
+        """Evaluate a network on the validation split, or read its scores from an earlier call."""
         loaded, data = load_checkpoint(checkpoint), self.plan.teacher.data
         about = {"weights": weights_digest(loaded.weights), "data": to_plain(data)}
         path = self.output / "teacher_scores.json"
-        noted = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        if noted.get("about") != about:
-            self._say(f"measuring {checkpoint}")
-            device = self.processes.device
-            scores = evaluate_checkpoint(loaded, data, data.val_split, device=device)
-            noted = {"about": about, "scores": scores.to_dict()}
-            write_settings(path, noted)
-        return Trained(checkpoint, loaded.classes.names, noted["scores"], is_best_of_run=False)
+        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        if known.get("about") != about:
+            self.reporter.say(f"measuring {checkpoint}")
+            device = str(self.processes.device)
+            scores = evaluate(loaded, data, data.val_split, device=device)
+            known = {"about": about, "scores": scores.to_dict()}
+            write_settings(path, known)
+        return Trained(checkpoint, loaded.classes.names, known["scores"], is_best_of_run=False)
 
     def _train(self, config: RunConfig, folder: Path, settings: Mapping[str, Any]) -> Path:
-        """Train one network, or go on with it, or find it finished."""
+        """Train one network, resume its training, or find it finished."""
         remedy = (
             f"move {folder} away to make this stage and those after it anew, or choose another "
-            "--output"
+            "`output`"
         )
         begun = is_begun(folder / _SETTINGS, settings, remedy)
         if begun and (folder / _FINISHED).exists() and (folder / BEST).exists():
-            self._say(f"{folder}: finished before")
+            self.reporter.say(f"{folder}: finished before")
             return folder / BEST
-        self._say(f"{folder}: training")
+        self.reporter.say(f"{folder}: training")
         if self.processes.is_main and not begun:
             _require_no_run(folder)
             write_settings(folder / _SETTINGS, settings)
-        result = train(
-            config, folder, device=str(self.processes.device), resume=begun, console=self.console
-        )
+        device = str(self.processes.device)
+        result = train(config, folder, device=device, resume=begun, reporter=self.reporter)
         if self.processes.is_main:
-            write_settings(folder / _FINISHED, {"miou": result.best["miou"]})
+            write_settings(folder / _FINISHED, {"miou": result.miou})
         if self.processes.world > 1:
             dist.barrier()  # The first process has written the checkpoint; the others load it.
         return result.checkpoint
-
-    def _say(self, text: str) -> None:
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _require_no_run(folder: Path) -> None:
     if any((folder / name).exists() for name in (BEST, LAST, PREVIOUS)):
         raise CheckpointError(
-            f"{folder} holds a run that `eseg self-train` did not begin; choose another --output"
+            f"{folder} holds a run that `eseg self-train` did not begin; choose another `output`"
         )
 
 
-def _settings(config: RunConfig) -> dict[str, Any]:
-    """What has a say in the weights of a run: its values, and the checkpoint it starts from."""
+def _identity(config: RunConfig) -> dict[str, Any]:
+    """Collect what affects the weights of a run: its values, and the weights it starts from."""
     plain = to_plain(config)
-    for section, keys in _NO_SAY.items():
+    for section, keys in NON_IDENTITY_KEYS.items():
         plain[section] = {key: x for key, x in plain[section].items() if key not in keys}
     if config.data.pseudo is not None:
         plain["data"]["pseudo"] = {"fraction": config.data.pseudo.fraction}
@@ -191,9 +184,9 @@ def _settings(config: RunConfig) -> dict[str, Any]:
 
 
 def _initial_weights(config: RunConfig) -> dict[str, Any] | None:
-    """What tells the checkpoint that a run starts from, if it starts from one.
+    """Identify the checkpoint that a run starts from, if any.
 
-    The classes say whether the head is taken over.
+    Its classes decide whether the head is loaded.
     """
     if config.init.checkpoint is None:
         return None

@@ -1,8 +1,7 @@
-"""What self-training brought: a page for people, and the same figures as JSON."""
+"""Report on all rounds of self-training: a Markdown page, and the same figures as JSON."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from eseg.checkpoint import load_checkpoint
-from eseg.runtime.writing import replacing
-from eseg.self_training.pseudo_report import PseudoReport
+from eseg.reports.table import Table
+from eseg.runtime.writing import write_json, write_text
+from eseg.self_training.pseudo_report import PseudoReport, format_share
 
-_NAMED = 5
-"""Skipped images that the page names; the other file has all of them, and what is wrong."""
+_MAX_NAMED = 5
+"""Skipped images that the page names; the JSON has all of them with their errors."""
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,10 @@ class Trained:
     """A network with its scores on the validation split.
 
     Attributes:
-        checkpoint: Its file; the curve and the pictures of its run lie beside it, if it is from
-            one.
+        checkpoint: Its file; curve and pictures of its run are beside it, if it is from one.
         names: Its classes.
-        scores: What `Scores.to_dict` gives.
-        is_best_of_run: Whether these weights are known to be the best of their run on that split.
+        scores: Result of `Scores.to_dict`.
+        is_best_of_run: True if these weights are known to be the best of their run on that split.
     """
 
     checkpoint: Path
@@ -36,7 +35,7 @@ class Trained:
 
     @classmethod
     def of_run(cls, checkpoint: Path) -> Trained:
-        """Read the best checkpoint of a run; the scores are in it.
+        """Read the best checkpoint of a run with its scores.
 
         Raises:
             CheckpointError: The file cannot be read.
@@ -50,24 +49,24 @@ class Round:
     """One round of self-training.
 
     Attributes:
-        labels: What the teacher made of the unlabelled images.
-        student: The network that learnt from them.
+        labels: The teacher's pseudo-labels.
+        student: The network trained on them.
     """
 
     labels: PseudoReport
     student: Trained
 
 
-def write_report(output: Path, teacher: Trained, rounds: Sequence[Round]) -> Path:
+def write_rounds_report(output: Path, teacher: Trained, rounds: Sequence[Round]) -> Path:
     """Write `report.md` and `report.json` about all rounds.
 
     Args:
-        output: The folder to write to.
-        teacher: The first teacher, which gains are counted from.
+        output: Folder to write to.
+        teacher: The first teacher, to which gains are relative.
         rounds: The rounds in order, at least one.
 
     Returns:
-        The page, in Markdown; its pictures are those in the folders of the stages.
+        Path of the page; its pictures are those in the folders of the stages.
 
     Raises:
         OSError: A file cannot be written.
@@ -92,12 +91,8 @@ def write_report(output: Path, teacher: Trained, rounds: Sequence[Round]) -> Pat
         *_run_pictures(output, [("teacher", teacher), *_students(rounds)]),
     ]
     page = output / "report.md"
-    for path, text in (
-        (output / "report.json", json.dumps(figures, indent=2)),
-        (page, "\n\n".join(parts)),
-    ):
-        with replacing(path) as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
+    write_json(output / "report.json", figures)
+    write_text(page, "\n\n".join(parts) + "\n")
     return page
 
 
@@ -113,7 +108,7 @@ def _summary(teacher: Trained, rounds: Sequence[Round]) -> str:
     if not teacher.is_best_of_run:
         whose = "The teacher was given; the student is the best weights of its run"
     return (
-        f"mIoU {_score(before)} (teacher) to {_score(after)} (student): "
+        f"mIoU {format_share(before)} (teacher) to {format_share(after)} (student): "
         f"**{_signed(_gain(after, before))}**, on the same validation split, at one scale. "
         f"{whose} on it.\n\nTeacher: `{teacher.checkpoint}`; student: "
         f"`{rounds[-1].student.checkpoint}`."
@@ -124,42 +119,41 @@ def _score_table(teacher: Trained, rounds: Sequence[Round]) -> str:
     students = _students(rounds)
     last = students[-1][1]
     columns = [teacher, *(student for _, student in students)]
+    gains = [_signed(gain) for gain in _gains(last, teacher)]
     rows = [
-        [name, *(_score(c.scores["iou"][i]) for c in columns), _signed(_gains(last, teacher)[i])]
-        for i, name in enumerate(teacher.names)
+        [name, *(format_share(column.scores["iou"][index]) for column in columns), gains[index]]
+        for index, name in enumerate(teacher.names)
     ]
-    for key, title in (("miou", "**mean IoU**"), ("pixel_accuracy", "pixel accuracy")):
-        gain = _gain(last.scores[key], teacher.scores[key])
-        rows.append([title, *(_score(column.scores[key]) for column in columns), _signed(gain)])
-    return _table(["class", "teacher", *(name for name, _ in students), "gain"], rows)
+    totals = []
+    for key, title in (("miou", "mean IoU"), ("pixel_accuracy", "pixel accuracy")):
+        gain = _signed(_gain(last.scores[key], teacher.scores[key]))
+        totals.append([title, *(format_share(column.scores[key]) for column in columns), gain])
+    headings = ["class", "teacher", *(name for name, _ in students), "gain"]
+    return Table(headings, rows, totals, strong=frozenset({len(rows)})).to_markdown()
 
 
 def _round_parts(output: Path, number: int, done: Round) -> list[str]:
-    """The pseudo-labels of one round."""
+    """Write the section about the pseudo-labels of one round."""
     labels = done.labels
     speed = f"; {labels.images_per_second:.2f} images/s" if labels.images_per_second else ""
-    rows = [
-        [entry.name, f"{entry.threshold:g}", _score(entry.kept_fraction), _score(entry.share)]
-        for entry in labels.classes
-    ]
     return [
         f"## Pseudo-labels of round {number}",
         f"{labels.images} images; {labels.kept_fraction:.1%} of their pixels kept{speed}.",
         *_skipped(list(labels.skipped)),
-        _table(["class", "threshold", "kept of its pixels", "share of kept pixels"], rows),
+        labels.table().to_markdown(),
         _picture(output, labels.sheet, f"images and their pseudo-labels, round {number}"),
     ]
 
 
 def _skipped(names: Sequence[str]) -> list[str]:
-    """A paragraph about images that have no pseudo-labels, if there are any."""
+    """Write a paragraph about images without pseudo-labels, if there are any."""
     if not names:
         return []
-    named = ", ".join(f"`{name}`" for name in names[:_NAMED])
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    named = ", ".join(f"`{name}`" for name in names[:_MAX_NAMED])
+    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
     return [
-        f"Skipped, for they could not be read: {len(names)}, namely {named}{more} (`report.json` "
-        "says why)."
+        f"Skipped because they cannot be read: {len(names)}, namely {named}{more} (`report.json` "
+        "has the reasons)."
     ]
 
 
@@ -177,11 +171,6 @@ def _picture(output: Path, path: Path, text: str) -> str:
     return f"![{text}](<{place}>)"
 
 
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [headings, ["---", *("---:" for _ in headings[1:])], *rows]
-    return "\n".join(f"| {' | '.join(x.replace('|', '&#124;') for x in row)} |" for row in lines)
-
-
 def _figures(network: Trained) -> dict[str, Any]:
     return {"checkpoint": str(network.checkpoint), **network.scores}
 
@@ -193,10 +182,6 @@ def _gains(after: Trained, before: Trained) -> list[float | None]:
 
 def _gain(after: float | None, before: float | None) -> float | None:
     return None if after is None or before is None else after - before
-
-
-def _score(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
 
 
 def _signed(value: float | None) -> str:

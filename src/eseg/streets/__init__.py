@@ -1,8 +1,8 @@
-"""Procedural street scenes: the embedded data set, made on the fly.
+"""Procedural street scenes: a data set that is rendered on the fly.
 
 Eleven classes in perspective, with occlusion, texture, weather and sensor noise. Road and pavement,
-building and wall, tree and grass share their materials, so that a small patch does not tell them
-apart: the layout of the street around it does.
+building and wall, tree and grass share their materials: only the layout of the street around them,
+not a small patch, distinguishes these classes.
 """
 
 from eseg.streets.classes import CLASSES

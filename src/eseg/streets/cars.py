@@ -1,4 +1,4 @@
-"""Cars as a few flat faces: a side profile stretched to the car's width."""
+"""Cars of a few flat faces: a side profile extruded to the car's width."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Face:
     Attributes:
         corners: Its corners.
         colour: Colour of its paint.
-        brightness: How much it faces the sky.
-        outer: Whether it may reach beyond the faces painted before it.
+        brightness: Factor on the colour, larger for faces that are turned upwards.
+        outer: True if it may extend beyond the faces painted before it.
     """
 
     corners: tuple[Point3, ...]
@@ -36,8 +36,8 @@ class _Profile:
 
     Attributes:
         outline: Corners of the painted body.
-        rear_window: The rear window lies on the outline's edge that starts here.
-        windscreen: Likewise.
+        rear_window: Index of the corner at which the rear window's edge of the outline starts.
+        windscreen: The same for the windscreen.
         side_windows: Polygons on the side.
         width: Metres.
     """
@@ -53,89 +53,48 @@ class _Profile:
         return self.outline[-1][0]
 
 
+# fmt: off
 _PROFILES = {
     CarShape.SALOON: _Profile(
-        (
-            (0.0, 0.3),
-            (0.0, 0.8),
-            (0.2, 0.98),
-            (0.8, 1.0),
-            (1.35, 1.42),
-            (2.65, 1.45),
-            (3.4, 0.98),
-            (4.3, 0.84),
-            (4.5, 0.6),
-            (4.5, 0.3),
-        ),
-        3,
-        5,
-        (
-            ((1.05, 1.02), (1.45, 1.35), (1.98, 1.37), (1.98, 1.01)),
-            ((2.08, 1.01), (2.08, 1.37), (2.6, 1.37), (3.15, 1.0)),
-        ),
-        1.76,
+        outline=((0.0, 0.3), (0.0, 0.8), (0.2, 0.98), (0.8, 1.0), (1.35, 1.42),
+                 (2.65, 1.45), (3.4, 0.98), (4.3, 0.84), (4.5, 0.6), (4.5, 0.3)),
+        rear_window=3,
+        windscreen=5,
+        side_windows=(((1.05, 1.02), (1.45, 1.35), (1.98, 1.37), (1.98, 1.01)),
+                      ((2.08, 1.01), (2.08, 1.37), (2.6, 1.37), (3.15, 1.0))),
+        width=1.76,
     ),
     CarShape.HATCHBACK: _Profile(
-        (
-            (0.0, 0.3),
-            (0.0, 0.82),
-            (0.1, 1.0),
-            (0.45, 1.44),
-            (2.2, 1.5),
-            (3.0, 1.0),
-            (3.75, 0.84),
-            (3.9, 0.55),
-            (3.9, 0.3),
-        ),
-        2,
-        4,
-        (
-            ((0.45, 1.03), (0.65, 1.37), (1.45, 1.41), (1.45, 1.02)),
-            ((1.55, 1.02), (1.55, 1.41), (2.15, 1.42), (2.78, 1.02)),
-        ),
-        1.72,
+        outline=((0.0, 0.3), (0.0, 0.82), (0.1, 1.0), (0.45, 1.44), (2.2, 1.5),
+                 (3.0, 1.0), (3.75, 0.84), (3.9, 0.55), (3.9, 0.3)),
+        rear_window=2,
+        windscreen=4,
+        side_windows=(((0.45, 1.03), (0.65, 1.37), (1.45, 1.41), (1.45, 1.02)),
+                      ((1.55, 1.02), (1.55, 1.41), (2.15, 1.42), (2.78, 1.02))),
+        width=1.72,
     ),
     CarShape.SUV: _Profile(
-        (
-            (0.0, 0.35),
-            (0.0, 1.0),
-            (0.1, 1.12),
-            (0.4, 1.68),
-            (2.7, 1.72),
-            (3.35, 1.14),
-            (4.3, 1.04),
-            (4.5, 0.75),
-            (4.5, 0.35),
-        ),
-        2,
-        4,
-        (
-            ((0.4, 1.16), (0.6, 1.57), (1.75, 1.6), (1.75, 1.15)),
-            ((1.85, 1.15), (1.85, 1.6), (2.62, 1.6), (3.12, 1.15)),
-        ),
-        1.88,
+        outline=((0.0, 0.35), (0.0, 1.0), (0.1, 1.12), (0.4, 1.68), (2.7, 1.72),
+                 (3.35, 1.14), (4.3, 1.04), (4.5, 0.75), (4.5, 0.35)),
+        rear_window=2,
+        windscreen=4,
+        side_windows=(((0.4, 1.16), (0.6, 1.57), (1.75, 1.6), (1.75, 1.15)),
+                      ((1.85, 1.15), (1.85, 1.6), (2.62, 1.6), (3.12, 1.15))),
+        width=1.88,
     ),
     CarShape.VAN: _Profile(
-        (
-            (0.0, 0.35),
-            (0.0, 1.1),
-            (0.03, 1.25),
-            (0.1, 2.05),
-            (3.6, 2.1),
-            (4.4, 1.28),
-            (4.9, 1.08),
-            (5.0, 0.7),
-            (5.0, 0.35),
-        ),
-        2,
-        4,
-        (((2.75, 1.32), (2.75, 1.92), (3.5, 1.92), (4.05, 1.32)),),
-        1.95,
+        outline=((0.0, 0.35), (0.0, 1.1), (0.03, 1.25), (0.1, 2.05), (3.6, 2.1),
+                 (4.4, 1.28), (4.9, 1.08), (5.0, 0.7), (5.0, 0.35)),
+        rear_window=2,
+        windscreen=4,
+        side_windows=(((2.75, 1.32), (2.75, 1.92), (3.5, 1.92), (4.05, 1.32)),),
+        width=1.95,
     ),
 }
+# fmt: on
 
 _BELT = 1.16
-"""Height above which a car is narrower, in metres."""
+"""Height in metres above which a car is narrower."""
 
 _GLASS: Colour = (0.20, 0.24, 0.28)
 _RUBBER: Colour = (0.07, 0.07, 0.08)
@@ -147,7 +106,7 @@ _WHEEL = tuple((math.cos(k * math.pi / 6), math.sin(k * math.pi / 6)) for k in r
 
 
 def car_footprint(car: Car) -> tuple[float, float, float, float]:
-    """The ground under a car: (left x, right x, near distance, far distance)."""
+    """Return the ground below a car: (left x, right x, near distance, far distance)."""
     profile = _PROFILES[car.shape]
     if car.across:
         half = profile.length / 2
@@ -157,16 +116,15 @@ def car_footprint(car: Car) -> tuple[float, float, float, float]:
 
 
 def car_faces(car: Car, viewer: float) -> list[Face]:
-    """The faces of a car in the order in which they are painted.
+    """Return the faces of a car in the order in which they are painted.
 
     Args:
         car: The car.
-        viewer: The camera's `x`; decides which side is seen.
+        viewer: The camera's `x`, which determines the visible side.
     """
     builder = _CarBuilder(car, _PROFILES[car.shape])
     builder.add_body()
-    near_end = not car.across
-    if near_end:
+    if not car.across:
         builder.add_end(rear=car.away)
     side = builder.visible_side(viewer)
     if side is not None:
@@ -180,7 +138,7 @@ class _CarBuilder:
         self.faces: list[Face] = []
 
     def place(self, along: float, across: float, height: float) -> Point3:
-        """From the car (metres from the rear, metres right of the middle) to the street."""
+        """Convert from the car (metres from the rear, right of the middle, up) to the street."""
         car, length = self.car, self.profile.length
         if car.across:
             x = along - length / 2 if car.away else length / 2 - along
@@ -199,7 +157,7 @@ class _CarBuilder:
         self.faces.append(Face(placed, colour, brightness, outer))
 
     def add_body(self) -> None:
-        """Bonnet, roof, boot and windows, far faces first."""
+        """Add bonnet, roof, boot and windows, far faces first."""
         outline, half = self.profile.outline, self.profile.width / 2
         # The cabin is narrower than the body.
         insets = [half if height < _BELT else 0.84 * half for _, height in outline]
@@ -220,7 +178,7 @@ class _CarBuilder:
                 self.add(pane, _GLASS, 0.9 + 0.5 * upward, outer=False)
 
     def add_end(self, rear: bool) -> None:
-        """Bumper, tyres, lamps and number plate of the end that faces the camera."""
+        """Add bumper, tyres, lamps and number plate of the end that faces the camera."""
         half, along = self.profile.width / 2, 0.0 if rear else self.profile.length
         belt = 0.8 if self.profile.outline[1][1] < 0.9 else 1.0
 
@@ -242,7 +200,7 @@ class _CarBuilder:
         panel(((-0.27, 0.27),), 0.42, 0.53, _PLATE)
 
     def visible_side(self, viewer: float) -> int | None:
-        """-1 or 1 for the side that the camera sees, None if it sees neither."""
+        """Return -1 or 1 for the side that the camera sees, or None if it sees neither."""
         if self.car.across:
             return -1
         offset = viewer - self.car.x
@@ -251,7 +209,7 @@ class _CarBuilder:
         return -1 if offset < 0 else 1
 
     def add_side(self, side: int) -> None:
-        """Painted side, windows, sill and wheels."""
+        """Add painted side, windows, sill and wheels."""
         half, length = side * self.profile.width / 2, self.profile.length
 
         def lean(height: float) -> float:
@@ -277,7 +235,7 @@ class _CarBuilder:
 
 
 def _inset(corner: Point3, quad: list[Point3], share: float) -> Point3:
-    """Draw a corner of a quad towards its middle."""
+    """Move a corner of a quad towards its middle."""
     x, y, z = (
         sum(other[axis] for other in quad) / len(quad) * (1 - share) + corner[axis] * share
         for axis in range(3)

@@ -1,4 +1,4 @@
-"""Windows and shop fronts, cut into planes that have been painted already."""
+"""Windows, shop fronts and downpipes on planes that are already painted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from eseg.streets.scene import NOTHING, Facade, Segment
 _BLIND = Facade(
     pitch=1.0, width=-1.0, storey=1.0, base=0.0, sill=2.0, head=2.0, glass=NOTHING, frame=NOTHING
 )
-"""Stands for the facade of a segment without windows: no pixel lies in its glass or frame."""
+"""Facade of a segment without windows: none of its pixels are in glass or frame."""
 
 _PIPE = 0.15
 """Width of a downpipe in metres."""
@@ -32,13 +32,13 @@ def paint_facades(
 
     Args:
         segments: The plane's segments.
-        index: Segment met by each column, (width,).
+        index: Segment at each column, (width,).
         along: Metres along the plane at each column, (width,).
         height: Metres above the ground, (rows, width).
-        seen: Which pixels show the plane, (rows, width).
-        surface: Surface indices, changed in place, as are the texture coordinates `u` and `v`.
-        u: See `surface`.
-        v: See `surface`.
+        seen: True where a pixel shows the plane, (rows, width).
+        surface: Surface indices, (rows, width), changed in place.
+        u: Texture coordinates, (rows, width), changed in place.
+        v: The same for the other axis.
     """
     facades = [segment.facade or _BLIND for segment in segments]
     if all(facade is _BLIND for facade in facades):
@@ -46,15 +46,15 @@ def paint_facades(
     numbers = np.array(
         [(f.pitch, f.width, f.storey, f.base, f.sill, f.head) for f in facades], np.float32
     )
-    pitch, width, storey, base, sill, head = numbers[index].T
+    pitch, width, storey, base, sill, head = numbers[index].T  # each (width,)
     names = np.array([(f.glass, f.frame, f.shop, f.awning, f.pipe) for f in facades], surface.dtype)
-    glass, frame, shop, awning, pipe = names[index].T
+    glass, frame, shop, awning, pipe = names[index].T  # each (width,)
     eaves = np.array([segment.height for segment in segments], np.float32)[index] - 0.25
 
-    bay = along / pitch
+    bay = along / pitch  # (width,)
     number = np.floor(bay)
     from_centre = np.abs(bay - number - np.float32(0.5)) * 2
-    storeys = (height - base) / storey
+    storeys = (height - base) / storey  # (rows, width)
     level = np.floor(storeys)
     share = storeys - level
     margin = np.float32(_FRAME) / storey
@@ -64,7 +64,7 @@ def paint_facades(
     pane = framed & (share > sill) & (share < head) & (from_centre < width)
     np.copyto(surface, frame, where=framed)
     np.copyto(surface, glass, where=pane)
-    # One texel of the pane tile for each window: some reflect the sky, some are dark.
+    # Each window takes one texel of the pane tile, so that their brightness differs.
     np.copyto(u, number * np.float32(5.03), where=pane)
     np.copyto(v, level * np.float32(3.01), where=pane)
 

@@ -1,4 +1,4 @@
-"""Things that stand in the street, painted over it from far to near."""
+"""Painting of the objects in the street, from far to near."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from PIL import Image, ImageDraw
 
 from eseg.streets.cars import Point3, car_faces, car_footprint
 from eseg.streets.classes import CAR, PERSON, POLE, SIGN, TREE
+from eseg.streets.geometry import View
+from eseg.streets.style import SIGNALS
 from eseg.streets.textures import crowns
 from eseg.streets.things import Car, Colour, Lamp, Person, Sign, SignShape, Thing, Tree
-from eseg.streets.view import View
 
 Point: TypeAlias = tuple[float, float]
 
@@ -25,13 +26,13 @@ _CIRCLE = tuple(
 
 @dataclass(frozen=True)
 class Light:
-    """How colours appear at one place: `colour * gain + veil`, veil being the haze."""
+    """Light at one place: a colour appears as `colour * gain + veil`, the veil being haze."""
 
     gain: Colour
     veil: Colour
 
     def on(self, colour: Colour, factor: float = 1.0) -> tuple[int, int, int]:
-        """The 8-bit colour that a surface of this colour shows."""
+        """Return the 8-bit colour in which a surface of some colour appears."""
         (r, g, b), (gr, gg, gb), (vr, vg, vb) = colour, self.gain, self.veil
         return (
             min(255, int(255 * (r * factor * gr + vr))),
@@ -50,13 +51,13 @@ class Canvas:
     def polygon(
         self, points: Sequence[Point], colour: tuple[int, int, int], label: int | None
     ) -> None:
-        """Fill a polygon of (column, row) corners; without a label the mask stays as it is."""
+        """Fill a polygon of (column, row) corners; without a label the mask is not changed."""
         self._on_image.polygon(points, fill=colour)
         if label is not None:
             self._on_mask.polygon(points, fill=label)
 
     def paste(self, picture: Image.Image, stencil: Image.Image, corner: Point, label: int) -> None:
-        """Paste a picture where the stencil is set, its top left at `corner`."""
+        """Paste a picture, its upper left at `corner`, where the stencil is set."""
         place = (round(corner[0]), round(corner[1]))
         self.image.paste(picture, place, stencil)
         self.mask.paste(
@@ -65,7 +66,7 @@ class Canvas:
 
 
 def draw_thing(canvas: Canvas, view: View, thing: Thing, light: Light) -> None:
-    """Paint one thing, whatever it is."""
+    """Paint an object of any kind."""
     match thing:
         case Car():
             _draw_car(canvas, view, thing, light)
@@ -80,7 +81,7 @@ def draw_thing(canvas: Canvas, view: View, thing: Thing, light: Light) -> None:
 
 
 def half_width(thing: Thing) -> float:
-    """Half of the width that a thing shows, in metres."""
+    """Return half of the visible width of an object, in metres."""
     match thing:
         case Car():
             return 2.4 if thing.across else 0.9
@@ -95,11 +96,11 @@ def half_width(thing: Thing) -> float:
 
 
 def shadow_outline(thing: Thing, lean: tuple[float, float]) -> list[Point]:
-    """The ground that a thing shades, as (x, distance) corners.
+    """Return the (x, distance) corners of the ground in the shadow of an object.
 
     Args:
-        thing: What throws the shadow.
-        lean: How far (across, along) the shadow of something one metre tall reaches.
+        thing: The object.
+        lean: Reach (across, along) of the shadow per metre of height.
     """
     match thing:
         case Car():
@@ -110,9 +111,7 @@ def shadow_outline(thing: Thing, lean: tuple[float, float]) -> list[Point]:
             return [(left, near), (right, near), (right, far), (left, far)]
         case Person():
             return _streak(thing.x, thing.distance, 0.2, lean, thing.height)
-        case Lamp():
-            return _streak(thing.x, thing.distance, thing.width / 2, lean, thing.height)
-        case Sign():
+        case Lamp() | Sign():
             return _streak(thing.x, thing.distance, thing.width / 2, lean, thing.height)
         case Tree():
             height = thing.stem + thing.radius
@@ -161,7 +160,7 @@ class _Billboard:
 
 
 def _bar(start: Point, end: Point, start_width: float, end_width: float) -> list[Point]:
-    """A limb from one point to another, in metres."""
+    """Return the corners of a limb from one point to another, in metres."""
     across, up = end[0] - start[0], end[1] - start[1]
     length = math.hypot(across, up) or 1.0
     x, y = up / length / 2, -across / length / 2
@@ -221,8 +220,8 @@ _TRIANGLE = ((-1.0, -0.75), (1.0, -0.75), (0.0, 1.0))
 _OCTAGON = tuple(
     (math.cos(math.pi * (2 * k + 1) / 8), math.sin(math.pi * (2 * k + 1) / 8)) for k in range(8)
 )
-_RED, _BLUE, _YELLOW = (0.78, 0.09, 0.10), (0.10, 0.28, 0.68), (0.95, 0.75, 0.12)
-_WHITE, _INK = (0.93, 0.93, 0.92), (0.10, 0.10, 0.10)
+_RED, _BLUE, _YELLOW, _WHITE, _ = SIGNALS
+_INK: Colour = (0.10, 0.10, 0.10)
 
 _PLATES: dict[SignShape, tuple[Sequence[Point], Colour, Colour, Colour]] = {
     # outline, border, field, symbol
@@ -252,7 +251,7 @@ def _draw_sign(canvas: Canvas, view: View, sign: Sign, light: Light) -> None:
 
 
 _TONES = np.minimum(np.outer(np.arange(256), np.arange(256)) // 128, 255).astype(np.uint8)
-"""`_TONES[tone][light]`: a tone under the light of a crown, 128 leaving it as it is."""
+"""`_TONES[tone][light]`: a tone in the light of a crown, of which 128 leaves it unchanged."""
 
 
 def _draw_tree(canvas: Canvas, view: View, tree: Tree, light: Light) -> None:
@@ -269,7 +268,7 @@ def _draw_tree(canvas: Canvas, view: View, tree: Tree, light: Light) -> None:
         alpha, shade = (a.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for a in (alpha, shade))
     stencil = alpha.resize((edge, edge), Image.Resampling.NEAREST)
     shade = shade.resize((edge, edge), Image.Resampling.BILINEAR)
-    colours = _TONES[list(light.on(tree.leaves))].take(np.asarray(shade), axis=1)
+    colours = _TONES[list(light.on(tree.leaves))].take(np.asarray(shade), axis=1)  # (3, edge, edge)
     middle = tree.stem + 0.85 * tree.radius
     corner = (figure.column - edge / 2, figure.row - figure.scale * middle - edge / 2)
     canvas.paste(

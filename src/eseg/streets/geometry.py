@@ -1,7 +1,7 @@
-"""What every pixel sees: the ground and the planes along the street, by intersecting rays.
+"""Perspective view of a street: ray casting onto the ground and the planes along it.
 
 The street is a corridor, so a column of the picture meets each plane at one distance; only heights
-vary along it. That makes a whole picture cheap: a few array operations per plane.
+vary along it. A whole picture therefore needs only a few array operations per plane.
 """
 
 from __future__ import annotations
@@ -11,22 +11,56 @@ from dataclasses import dataclass
 import numpy as np
 
 from eseg.streets.facades import paint_facades
-from eseg.streets.scene import NOTHING, Plane, Scene, Segment
+from eseg.streets.scene import NOTHING, Crossing, Ground, Plane, Scene, Segment
 from eseg.streets.textures import TILE_SIZE, Tile, tile_atlas
-from eseg.streets.view import FAR, View
+
+FAR = 1000.0
+"""Distance in metres that stands for the horizon."""
+
+
+class View:
+    """Projection of the camera at one picture size.
+
+    Attributes:
+        size: (height, width) of the picture.
+        focal: Focal length in pixels.
+        slope: float32 (width,); metres to the right per metre ahead.
+        drop: float32 (height, width); metres downwards per metre ahead.
+    """
+
+    def __init__(self, scene: Scene, size: tuple[int, int]) -> None:
+        height, width = size
+        camera = scene.camera
+        self.size = size
+        self.scene = scene
+        self.focal = camera.focal * (height * width / 2) ** 0.5
+        self.column = camera.vanish * width
+        self.row = camera.horizon * height
+        columns = np.arange(width, dtype=np.float32) + 0.5 - self.column
+        rows = np.arange(height, dtype=np.float32)[:, None] + 0.5 - self.row
+        self.slope = (columns / self.focal).astype(np.float32)
+        self.drop = ((rows + camera.roll * columns) / self.focal).astype(np.float32)
+
+    def project(self, x: float, distance: float, height: float) -> tuple[float, float]:
+        """Return the (column, row) at which a point of the street appears."""
+        camera = self.scene.camera
+        across = x + self.scene.curve * distance**2 - camera.x
+        column = self.column + self.focal * across / distance
+        row = self.row + self.focal * (camera.height - height) / distance
+        return column, row - camera.roll * (column - self.column)
 
 
 @dataclass
 class Surfels:
-    """What each pixel sees; arrays of (height, width), but for `nearest`.
+    """Surface elements that the pixels show; arrays of (height, width) except `nearest`.
 
     Attributes:
         surface: int16 index into the scene's surfaces; 0 is the sky.
         u: float32, metres along the surface.
         v: float32, metres across the surface.
         distance: float32, metres ahead.
-        footprint: float32, metres that one pixel covers, for the choice of the mip level.
-        sunlit: float32 in [0, 1], how much sun falls on the surface.
+        footprint: float32, metres that one pixel covers; selects the mip level.
+        sunlit: float32 in [0, 1], share of the sunlight that falls on the surface.
         nearest: float32 (width,), distance of the nearest plane in each column.
     """
 
@@ -40,7 +74,7 @@ class Surfels:
 
 
 def trace(scene: Scene, view: View, shade: Shade) -> Surfels:
-    """Find what every pixel sees of the street itself, without the things that stand in it."""
+    """Find the surface that every pixel shows, ignoring the things in the street."""
     height, width = view.size
     surfels = Surfels(
         surface=np.zeros((height, width), np.int16),
@@ -59,26 +93,26 @@ def trace(scene: Scene, view: View, shade: Shade) -> Surfels:
 
 
 class Shade:
-    """The shadow that the sunny side's houses throw across the street."""
+    """Shadow of the houses on the sun's side of the street."""
 
     BINS_PER_METRE = 2
 
     def __init__(self, scene: Scene) -> None:
         weather = scene.weather
         self.side, self.elevation, self.skew = weather.side, weather.elevation, weather.skew
-        where = np.arange(0, scene.end, 1 / self.BINS_PER_METRE)
-        limit = np.full(len(where), FAR)
+        where = np.arange(0, scene.end, 1 / self.BINS_PER_METRE)  # (bins,)
+        limit = np.full(len(where), FAR)  # (bins,)
         for plane in scene.planes:
             if np.sign(plane.x) != self.side:
                 continue
             heights = np.array([segment.height for segment in plane.segments])
-            here = heights[_segment_index(plane.segments, where)]
+            here = heights[_segment_index(plane.segments, where)]  # (bins,)
             limit = np.minimum(limit, abs(plane.x) - here / self.elevation)
         self.limit = limit.astype(np.float32)
         self.origin = max((abs(p.x) for p in scene.planes if np.sign(p.x) == self.side), default=0)
 
     def height(self, x: np.ndarray | float, distance: np.ndarray) -> np.ndarray:
-        """Height up to which the shadow reaches at a place; negative where the ground is sunlit."""
+        """Return the height of the shadow at a place; negative where the ground is sunlit."""
         across = np.float32(self.side) * x
         along = distance + np.float32(self.skew) * (np.float32(self.origin) - across)
         bins = np.clip(along * self.BINS_PER_METRE, 0, len(self.limit) - 1).astype(np.int32)
@@ -86,16 +120,18 @@ class Shade:
 
 
 def _segment_index(segments: tuple[Segment, ...], where: np.ndarray) -> np.ndarray:
+    """Return the index of the segment at each position along a plane."""
     starts = np.array([segment.start for segment in segments])
     return np.maximum(np.searchsorted(starts, where, side="right") - 1, 0)
 
 
 def _trace_ground(scene: Scene, view: View, surfels: Surfels, shade: Shade) -> None:
+    """Write the ground into the pixels below the horizon."""
     ground, camera = scene.ground, scene.camera
-    below = view.drop > camera.height / FAR
+    below = view.drop > camera.height / FAR  # (height, width)
     first = int(np.argmax(below.any(axis=1))) if below.any() else view.size[0]
     rows = slice(first, None)
-    below = below[rows]
+    below = below[rows]  # (rows, width), as all arrays from here on
     distance = np.float32(camera.height) / np.maximum(view.drop[rows], camera.height / FAR)
     x = view.slope * distance + np.float32(camera.x)
     if scene.curve:
@@ -110,26 +146,23 @@ def _trace_ground(scene: Scene, view: View, surfels: Surfels, shade: Shade) -> N
         length, period = ground.dash
         surface[(side < 0.08) & (np.mod(distance, np.float32(period)) < length)] = ground.paint
     if scene.crossing is not None:
-        _lay_crossing(scene, surface, x, side, distance)
+        _lay_crossing(ground, scene.crossing, surface, x, distance)
 
     np.copyto(surfels.surface[rows], surface, where=below)
     surfels.u[rows], surfels.v[rows] = x, distance
     np.copyto(surfels.distance[rows], distance, where=below)
     # A pixel covers far more ground lengthwise than across; a mean of the two avoids both
-    # shimmering and smearing.
+    # flickering and blurring.
     flatness = np.float32(0.4 / (view.focal * camera.height))
     surfels.footprint[rows] = distance * distance * flatness
     surfels.sunlit[rows] = shade.height(x, distance) < 0
 
 
 def _lay_crossing(
-    scene: Scene, surface: np.ndarray, x: np.ndarray, side: np.ndarray, distance: np.ndarray
+    ground: Ground, crossing: Crossing, surface: np.ndarray, x: np.ndarray, distance: np.ndarray
 ) -> None:
-    """Replace the strips by the side street where it meets the street; changes `surface`."""
-    ground, crossing = scene.ground, scene.crossing
-    if crossing is None:
-        return
-    half = ground.half_width
+    """Replace the strips by the side street where it meets the street, in `surface`."""
+    half, side = ground.half_width, np.abs(x)
     inside = (distance > crossing.start) & (distance < crossing.end)
     if not crossing.left:
         inside &= x > -half
@@ -148,6 +181,7 @@ def _lay_crossing(
 
 
 def _trace_backdrop(scene: Scene, view: View, surfels: Surfels) -> None:
+    """Write the plane that closes the street."""
     distance = np.full(view.size[1], scene.end, np.float32)
     across = view.slope * distance
     index = _segment_index(scene.backdrop.segments, across)
@@ -160,16 +194,16 @@ def _trace_backdrop(scene: Scene, view: View, surfels: Surfels) -> None:
 
 @dataclass
 class _Hit:
-    """Where the columns of a slice meet a plane; all arrays have one entry per column.
+    """Intersections of the columns of a slice with a plane; all arrays are (columns,).
 
     Attributes:
         columns: The slice of the picture.
-        distance: Metres ahead; infinite where the plane is missed.
+        distance: Metres ahead; infinite where a column misses the plane.
         along: Metres along the plane.
         index: Segment of the plane.
         footprint: Metres that a pixel covers.
-        sunlit: Sun on the plane where no shadow falls.
-        shadow: Height below which it lies in the shadow.
+        sunlit: Share of the sunlight on the plane outside the shadow.
+        shadow: Height below which the plane is in the shadow.
     """
 
     columns: slice
@@ -182,17 +216,18 @@ class _Hit:
 
 
 def _trace_plane(scene: Scene, view: View, surfels: Surfels, shade: Shade, plane: Plane) -> None:
+    """Intersect the columns with a plane along the street, and write what they meet."""
     offset = plane.x - scene.camera.x
     side = np.sign(plane.x)
     slope, curve = side * view.slope, side * scene.curve
     # The nearer root of curve * d^2 - slope * d + offset = 0, in a form that allows curve = 0.
-    discriminant = slope**2 - 4 * abs(offset) * curve
+    discriminant = slope**2 - 4 * abs(offset) * curve  # (width,)
     root = slope + np.sqrt(np.maximum(discriminant, 0))
     met = (discriminant >= 0) & (root > 2 * abs(offset) / scene.end)
     if not met.any() or offset * side <= 0:
         return
     columns = slice(int(np.argmax(met)), len(met) - int(np.argmax(met[::-1])))
-    met = met[columns]
+    met = met[columns]  # (columns,), as all arrays from here on
     distance = np.where(met, 2 * abs(offset) / np.maximum(root[columns], 1e-6), FAR)
     index = _segment_index(plane.segments, distance)
     along = distance.copy()
@@ -206,7 +241,7 @@ def _trace_plane(scene: Scene, view: View, surfels: Surfels, shade: Shade, plane
         starts = np.array([segment.start for segment in plane.segments] + [FAR])
         gap = np.array([segment.surface == NOTHING for segment in plane.segments])[index]
         beyond = np.minimum(index + 1, len(plane.segments) - 1)
-        # Through a gap one sees the side of the next house.
+        # A gap shows the side of the next house.
         face = starts[index + 1]
         distance = np.where(gap, face, distance)
         met &= ~gap | (face < scene.end)
@@ -224,7 +259,7 @@ def _trace_plane(scene: Scene, view: View, surfels: Surfels, shade: Shade, plane
 def _paint(scene: Scene, view: View, surfels: Surfels, plane: Plane, hit: _Hit) -> None:
     """Write the plane into the pixels that see it."""
     columns, segments = hit.columns, plane.segments
-    visible = np.isfinite(hit.distance)
+    visible = np.isfinite(hit.distance)  # (columns,), as all arrays up to `highest`
     surface = np.array([segment.surface for segment in segments], np.int16)[hit.index]
     visible &= surface != NOTHING
     distance = np.where(visible, hit.distance, 1.0).astype(np.float32)
@@ -235,37 +270,29 @@ def _paint(scene: Scene, view: View, surfels: Surfels, plane: Plane, hit: _Hit) 
         top += ragged[hit.index] * _ragged(along)
     cap = np.array([segment.cap for segment in segments], np.int16)[hit.index]
     cap_height = np.array([segment.cap_height for segment in segments], np.float32)[hit.index]
-    # No pixel is lower than the whole plane, so an invisible column paints nothing.
+    # Invisible columns have no pixels below their ceiling.
     ceiling = np.where(visible, top + cap_height, -np.inf).astype(np.float32)
 
     highest = (np.float32(scene.camera.height) - ceiling) / distance
     rows = slice(int(np.searchsorted(view.drop.max(axis=1), highest.min())), None)
-    height = np.float32(scene.camera.height) - view.drop[rows, columns] * distance
-    seen = (height >= 0) & (height < ceiling)
     patch = (rows, columns)
-    np.copyto(surfels.surface[patch], surface, where=seen)
-    np.copyto(surfels.u[patch], along, where=seen)
-    np.copyto(surfels.v[patch], height, where=seen)
+    height = np.float32(scene.camera.height) - view.drop[patch] * distance  # (rows, columns)
+    seen = (height >= 0) & (height < ceiling)  # (rows, columns)
+    shown, u, v = surfels.surface[patch], surfels.u[patch], surfels.v[patch]  # views
+    np.copyto(shown, surface, where=seen)
+    np.copyto(u, along, where=seen)
+    np.copyto(v, height, where=seen)
     np.copyto(surfels.distance[patch], distance, where=seen)
     np.copyto(surfels.footprint[patch], hit.footprint.astype(np.float32), where=seen)
     sunlit = hit.sunlit.astype(np.float32) * (height > hit.shadow.astype(np.float32))
     np.copyto(surfels.sunlit[patch], sunlit, where=seen)
     if (cap != NOTHING).any():
-        np.copyto(surfels.surface[patch], cap, where=seen & (height > top))
-    paint_facades(
-        segments,
-        hit.index,
-        along,
-        height,
-        seen,
-        surfels.surface[patch],
-        surfels.u[patch],
-        surfels.v[patch],
-    )
+        np.copyto(shown, cap, where=seen & (height > top))
+    paint_facades(segments, hit.index, along, height, seen, shown, u, v)
 
 
 def _ragged(along: np.ndarray) -> np.ndarray:
-    """Tree tops: a smooth outline with leaves on it."""
+    """Return heights of tree tops in about [-1, 1]: a smooth outline with leaves, (columns,)."""
     leaves = tile_atlas()[int(Tile.FOLIAGE) * TILE_SIZE**2 :][:TILE_SIZE]
     fine = leaves[(along * 24).astype(np.int64) % TILE_SIZE]
     return np.sin(along * 1.3) * 0.6 + np.sin(along * 3.1 + 1.0) * 0.4 + 0.3 * fine

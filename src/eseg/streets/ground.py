@@ -1,4 +1,4 @@
-"""The ground plan of a street: carriageway, kerbs, verges, pavements and a side street."""
+"""Ground plan of a street: carriageway, kerbs, verges, pavements and a side street."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Corridor:
         kerb: Width of the kerb stones; 0 in an alley.
         verge: Grass between kerb and pavement.
         pavement: Width of the pavement.
-        pedestrian: Whether the whole width is pavement.
-        blind: Side of an alley's blind masonry, `LEFT` or `RIGHT`; 0 in any other street.
+        pedestrian: True if the whole width is pavement.
+        blind: Side of an alley's windowless masonry, `LEFT` or `RIGHT`; 0 in any other street.
     """
 
     half_width: float
@@ -38,7 +38,7 @@ class Corridor:
     blind: int = 0
 
     def borders(self, side: int) -> tuple[float, float, float, float]:
-        """Distances from the centre line at which kerb, verge, pavement and what follows begin."""
+        """Return distances from the centre line to kerb, verge, pavement and building line."""
         index = side > 0
         kerb = self.half_width
         verge = kerb + self.kerb
@@ -47,11 +47,11 @@ class Corridor:
 
 
 def draw_corridor(rng: np.random.Generator) -> Corridor:
-    """One street in three is an alley: no kerb, and paved alike from wall to wall.
+    """Draw the widths of a street; one in three is an alley without kerbs and with one paving.
 
-    Blind masonry fills one side of it. In the old town it belongs to houses, and the ground is
-    pavement; between gardens it is a wall, and the ground is road. Both look the same: what lines
-    the opposite side, far from most of their pixels, decides.
+    Windowless masonry lines one side of an alley. In the old town it is part of houses, and the
+    ground is pavement; between gardens it is a wall, and the ground is road. Both look the same and
+    differ only in the opposite side, which is far from most of their pixels.
     """
     if rng.random() < ALLEYS:
         widths = (rng.uniform(1.8, 3.2), rng.uniform(1.8, 3.2))
@@ -63,7 +63,7 @@ def draw_corridor(rng: np.random.Generator) -> Corridor:
 
 
 def draw_crossing(rng: np.random.Generator, corridor: Corridor) -> Crossing | None:
-    """A side street to the left, to the right or to both, in three streets of five."""
+    """Draw a side street to the left, right or both in three of five streets, else return None."""
     if corridor.blind or rng.random() < 0.4:
         return None
     left, right = ((True, False), (False, True), (True, True))[rng.integers(3)]

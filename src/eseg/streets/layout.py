@@ -1,4 +1,4 @@
-"""Draws a whole street from a random generator, in metres."""
+"""Random layout of a whole street, in metres."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from eseg.streets.style import Materials, draw_weather
 
 
 def draw_scene(rng: np.random.Generator) -> Scene:
-    """Draw everything but the pixels.
+    """Draw a street.
 
-    The picture's size plays no part, so one state of the generator is one street at every size.
+    It does not depend on the picture's size: one state of the generator gives one street.
     """
     weather = draw_weather(rng)
     materials = Materials.draw(rng)
@@ -38,7 +38,7 @@ def draw_scene(rng: np.random.Generator) -> Scene:
 
 
 def _draw_camera(rng: np.random.Generator, corridor: Corridor) -> Camera:
-    """On a car in a lane, or on a delivery robot on a pavement or along an alley's masonry."""
+    """Place the camera on a car in a lane, or on a delivery robot on a pavement or in an alley."""
     if corridor.blind:
         x = corridor.blind * (corridor.borders(corridor.blind)[-1] - rng.uniform(1.2, 2.4))
         height, bonnet = rng.uniform(1.0, 1.7), 0.0
@@ -48,7 +48,7 @@ def _draw_camera(rng: np.random.Generator, corridor: Corridor) -> Camera:
         _, _, inner, outer = corridor.borders(side)
         x = side * rng.uniform(0.65 * inner + 0.35 * outer, 0.4 * inner + 0.6 * outer)
         height, bonnet = rng.uniform(1.0, 1.7), 0.0
-        # It looks rather across the street than at the wall beside it.
+        # The camera faces the street rather than the wall beside it.
         vanish = 0.5 + side * rng.uniform(-0.05, 0.25)
     else:
         x = rng.uniform(-0.75, 0.75) * max(corridor.half_width - 1.0, 0.5)

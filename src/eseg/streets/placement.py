@@ -1,4 +1,4 @@
-"""Places cars, people, lamps, signs and street trees."""
+"""Random placement of cars, people, lamps, signs and street trees."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PAINTS: tuple[Colour, ...] = (
     (0.92, 0.73, 0.14),
     (0.45, 0.62, 0.70),
 )
-# Trunks and lamp poles look alike from nearby; the crown tells them apart.
+# Trunks and lamp poles look alike from nearby and differ only in the crown.
 _BARKS: tuple[Colour, ...] = ((0.33, 0.27, 0.22), (0.40, 0.39, 0.37), (0.24, 0.24, 0.22))
 _SKINS: tuple[Colour, ...] = ((0.90, 0.72, 0.60), (0.76, 0.56, 0.42), (0.50, 0.34, 0.25))
 _HAIRS: tuple[Colour, ...] = ((0.16, 0.12, 0.10), (0.42, 0.28, 0.16), (0.75, 0.62, 0.38))
@@ -34,7 +34,7 @@ def draw_things(
     camera: Camera,
     leaves: Colour,
 ) -> tuple[Thing, ...]:
-    """Place everything movable and everything slender, nowhere nearer than a few metres."""
+    """Place all movable and all slender things, at a distance of at least a few metres."""
     things: list[Thing] = []
     if not corridor.blind:
         things += _parked_cars(rng, corridor, crossing)
@@ -130,7 +130,7 @@ def _furniture(
     side: int,
     leaves: Colour,
 ) -> list[Thing]:
-    """Lamps, signs and trees of one side, in one line behind the kerb, none hiding another."""
+    """Place lamps, signs and trees of one side in a line behind the kerb, at some distance."""
     kerb = corridor.borders(side)[1]
     line = side * (kerb + 0.45)
     taken: list[float] = []

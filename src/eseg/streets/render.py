@@ -1,4 +1,4 @@
-"""From a scene to pixels: light, sky, things, camera."""
+"""Rendering of a scene: light, sky, objects and camera."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from eseg.runtime.class_table import IGNORE_INDEX
 from eseg.streets.classes import GRASS, PAVEMENT, ROAD
 from eseg.streets.figures import Canvas, Light, draw_thing, half_width, shadow_outline
-from eseg.streets.geometry import Shade, Surfels, trace
+from eseg.streets.geometry import Shade, Surfels, View, trace
 from eseg.streets.layout import draw_scene
 from eseg.streets.scene import Scene
 from eseg.streets.textures import (
@@ -24,17 +24,16 @@ from eseg.streets.textures import (
     tile_atlas,
 )
 from eseg.streets.things import Lamp, Sign, Thing
-from eseg.streets.view import View
 
 
 def render_scene(seed: int | Sequence[int], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Render one street.
 
-    A pure function: equal arguments give equal bytes. The street does not depend on the size, so a
-    larger picture shows the same street in finer detail.
+    Equal arguments give equal bytes. The street does not depend on the size: a larger picture shows
+    the same street in finer detail.
 
     Args:
-        seed: One number, or several that are mixed; none negative.
+        seed: One number, or several that are combined; none negative.
         size: (height, width) in pixels.
 
     Returns:
@@ -62,11 +61,11 @@ def render_scene(seed: int | Sequence[int], size: tuple[int, int]) -> tuple[np.n
 _ON_GROUND = np.isin(np.arange(256), (ROAD, PAVEMENT, GRASS))
 
 _SMALLEST = 3.5 / 256
-"""Slender things are left out below this width, as a share of half the picture's width."""
+"""Least width of slender things that are drawn, as a share of half the picture's width."""
 
 
 def _is_visible(thing: Thing, view: View, surfels: Surfels) -> bool:
-    """Whether a thing is in the picture, in front of the houses, and large enough to be seen."""
+    """Return whether a thing is in the picture, in front of the houses, and large enough."""
     width = view.size[1]
     column, _ = view.project(thing.x, thing.distance, 0.0)
     reach = view.focal * half_width(thing) / thing.distance
@@ -81,7 +80,7 @@ def _is_visible(thing: Thing, view: View, surfels: Surfels) -> bool:
 
 
 def _contact_shadows(scene: Scene, view: View, things: Sequence[Thing]) -> np.ndarray:
-    """Share of the light that reaches the ground between the things, float32 (height, width)."""
+    """Return the share of light on the ground between the things, float32 (height, width)."""
     height, width = view.size
     picture = Image.new("L", (width, height), 255)
     draw = ImageDraw.Draw(picture)
@@ -99,6 +98,7 @@ def _contact_shadows(scene: Scene, view: View, things: Sequence[Thing]) -> np.nd
 
 
 def _light_at(scene: Scene, shadow: Shade, thing: Thing) -> Light:
+    """Return the light on a thing, which depends on shadow and distance."""
     weather, exposure = scene.weather, scene.camera.exposure
     height = float(shadow.height(thing.x, np.array([thing.distance], np.float32))[0])
     sun = 0.75 if height < 0.8 else 0.0
@@ -112,19 +112,19 @@ def _light_at(scene: Scene, shadow: Shade, thing: Thing) -> Light:
 
 
 def _shade(scene: Scene, view: View, surfels: Surfels, occlusion: np.ndarray) -> Image.Image:
-    """Colour, texture, light and haze of the street, as an RGB picture."""
+    """Return the street with colour, texture, light and haze, as an RGB picture."""
     weather, surfaces = scene.weather, scene.surfaces
-    index = surfels.surface.astype(np.intp)
+    index = surfels.surface.astype(np.intp)  # (height, width), as all arrays that `take` it
     density = np.array([surface.density for surface in surfaces], np.float32).take(index)
     offset = np.array([surface.tile * TILE_SIZE**2 for surface in surfaces], np.int32).take(index)
     contrast = np.array([surface.contrast for surface in surfaces], np.float32).take(index)
     mirror = np.array([surface.mirror for surface in surfaces], np.float32)
 
-    texels = density * surfels.footprint
+    texels = density * surfels.footprint  # (height, width), texels per pixel
     level = np.zeros(texels.shape, np.int8)
     for step in range(1, MIP_LEVELS):
         level += texels > 0.75 * 2**step
-    texel = offset + level * np.int32(len(Tile) * TILE_SIZE**2)
+    texel = offset + level * np.int32(len(Tile) * TILE_SIZE**2)  # (height, width), in the atlas
     texel += ((surfels.v * density).astype(np.int32) & (TILE_SIZE - 1)) * TILE_SIZE
     texel += (surfels.u * density).astype(np.int32) & (TILE_SIZE - 1)
     brightness = tile_atlas().take(texel)
@@ -137,9 +137,9 @@ def _shade(scene: Scene, view: View, surfels: Surfels, occlusion: np.ndarray) ->
     brightness *= clear
     is_sky = index == 0
     reflecting = mirror.take(index) * clear if mirror.any() else None
-    sky = _sky(scene, view)
+    sky = _sky(scene, view)  # three of (height, width)
     bands: list[Image.Image] = []
-    colours = np.array([surface.colour for surface in surfaces], np.float32)
+    colours = np.array([surface.colour for surface in surfaces], np.float32)  # (surfaces, 3)
     for band in range(3):
         light = np.float32(weather.ambient[band]) + np.float32(weather.sun[band]) * surfels.sunlit
         value = colours[:, band].take(index)
@@ -156,11 +156,11 @@ def _shade(scene: Scene, view: View, surfels: Surfels, occlusion: np.ndarray) ->
 
 
 def _sky(scene: Scene, view: View) -> list[np.ndarray]:
-    """A gradient with clouds that shrink towards the horizon; one float32 array for each band."""
+    """Return a gradient with clouds that shrink towards the horizon, one array per band."""
     weather = scene.weather
     below = view.drop.min(axis=1) >= 0
     horizon_row = int(np.argmax(below)) if below.any() else view.size[0]
-    up = np.maximum(-view.drop[:horizon_row], 0)
+    up = np.maximum(-view.drop[:horizon_row], 0)  # (rows above the horizon, width)
     rise = np.minimum(up * np.float32(1.7), 1.0)
     depth = np.float32(30.0) / (up + np.float32(0.12))
     field = cloud_field()
@@ -173,7 +173,7 @@ def _sky(scene: Scene, view: View) -> list[np.ndarray]:
     np.clip(cover, 0, np.float32(0.9), out=cover)
     bands = []
     for zenith, horizon, cloud in zip(weather.zenith, weather.horizon, weather.clouds, strict=True):
-        # Below the horizon there is no sky, but panes there may mirror its lower border.
+        # Panes below the horizon may mirror the sky's lower border.
         band = np.full(view.size, horizon, np.float32)
         above = band[:horizon_row]
         above += rise * np.float32(zenith - horizon)
@@ -183,7 +183,7 @@ def _sky(scene: Scene, view: View) -> list[np.ndarray]:
 
 
 def _draw_bonnet(scene: Scene, view: View, canvas: Canvas) -> None:
-    """The own car's bonnet at the lower border; it belongs to no class."""
+    """Draw the own car's bonnet at the lower border, without label."""
     height, width = view.size
     top = height * (1 - scene.camera.bonnet)
     sky = tuple(round(90 * value) for value in scene.weather.horizon)
@@ -199,7 +199,7 @@ def _draw_bonnet(scene: Scene, view: View, canvas: Canvas) -> None:
 
 @lru_cache(maxsize=8)
 def _vignette(size: tuple[int, int]) -> np.ndarray:
-    """Darkening towards the corners, float32 (height, width, 1)."""
+    """Return the darkening towards the corners, float32 (height, width, 1)."""
     rows, columns = (np.linspace(-1, 1, length) ** 2 for length in size)
     return (1 - 0.09 * (rows[:, None] + columns)).astype(np.float32)[..., None]
 
@@ -208,8 +208,8 @@ _LENS = ImageFilter.Kernel((3, 3), (1, 2, 1, 2, 9, 2, 1, 2, 1))
 
 
 def _expose(scene: Scene, canvas: Canvas) -> np.ndarray:
-    """What the camera makes of it: a soft lens, darker corners, sensor noise."""
-    image = np.asarray(canvas.image.filter(_LENS), np.float32)
+    """Apply the camera's soft lens, darker corners and sensor noise."""
+    image = np.asarray(canvas.image.filter(_LENS), np.float32)  # (height, width, 3)
     size = image.shape[:2]
     top, left = scene.grain[0] % NOISE_SHIFTS, scene.grain[1] % NOISE_SHIFTS
     noise = sensor_noise(size)[top : top + size[0], left : left + size[1]]

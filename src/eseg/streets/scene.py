@@ -1,4 +1,4 @@
-"""What a street scene is made of: plain descriptions in metres, independent of the picture's size.
+"""Description of a street scene in metres, independent of the picture's size.
 
 Street coordinates: `x` to the right of the road's centre line, `distance` along the street from the
 camera, `height` above the ground. Colours are linear-looking RGB in [0, 1] before light and haze.
@@ -12,7 +12,7 @@ from eseg.streets.textures import Tile
 from eseg.streets.things import Colour, Thing
 
 NOTHING = -1
-"""In place of a surface's index: there is none."""
+"""Index of a missing surface."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class Facade:
         pitch: Metres from one window to the next.
         width: Share of the pitch that is glass.
         storey: Height of a storey.
-        base: Height at which the first storey with windows begins.
-        sill: Where the glass begins, as a share of the storey.
-        head: Where the glass ends, as a share of the storey.
+        base: Height of the first storey with windows.
+        sill: Lower border of the glass as a share of the storey.
+        head: Upper border of the glass as a share of the storey.
         glass: Index of the windows' surface.
         frame: Index of the surface around the glass.
         shop: Index of the surface of the shop windows below `base`, or `NOTHING`.
@@ -72,13 +72,13 @@ class Segment:
     """A stretch of a vertical plane, from `start` to the next segment's start.
 
     Attributes:
-        start: Distance (or `x`, on the plane that closes the street) where it begins.
+        start: Distance (`x` on the plane that closes the street) at which it begins.
         surface: Index of its surface, or `NOTHING` for a gap.
         height: Height in metres.
         cap: Index of the surface above `height`: a roof or coping stones.
         cap_height: Height of the cap in metres.
         facade: Its windows, if any.
-        ragged: Random variation of the height, in metres, as tree tops have it.
+        ragged: Variation of the height in metres, for tree tops.
     """
 
     start: float
@@ -97,7 +97,7 @@ class Plane:
     Attributes:
         x: Its distance from the road's centre line; negative on the left.
         segments: Stretches in ascending order.
-        solid: Whether what follows a gap shows its side in it, as houses do and walls do not.
+        solid: True if the segment after a gap shows its side in it, as houses do but walls do not.
     """
 
     x: float
@@ -112,10 +112,10 @@ class Crossing:
     Attributes:
         start: Distance of its near building line.
         end: Distance of its far building line.
-        left: Whether it opens to the left.
-        right: Whether it opens to the right.
+        left: True if it opens to the left.
+        right: True if it opens to the right.
         pavement: Width of the pavement along both building lines.
-        zebra: Whether a zebra crossing lies before it.
+        zebra: True if there is a zebra crossing before it.
     """
 
     start: float
@@ -151,7 +151,7 @@ class Ground:
 
 @dataclass(frozen=True)
 class Camera:
-    """Where the picture is taken from, and how.
+    """Position and properties of the camera.
 
     Attributes:
         x: Position across the street.
@@ -187,7 +187,7 @@ class Weather:
         cover: Share of the sky that clouds cover, in about [0, 1].
         ambient: Light from the whole sky.
         sun: Light from the sun.
-        side: Where the sun stands: -1 left, 1 right.
+        side: Side of the sun: -1 left, 1 right.
         elevation: Tangent of the sun's elevation across the street.
         skew: Shift of shadows along the street per metre of their width.
         haze: Distance in metres at which 63 % of an object's light is lost.
@@ -215,12 +215,12 @@ class Scene:
         surfaces: All materials; index 0 is the sky.
         ground: Strips of ground.
         planes: From the farthest to the nearest on each side.
-        backdrop: What closes the street; its segments run across, by `x`.
+        backdrop: Plane that closes the street; its segments are ordered by `x`.
         end: Distance of the backdrop.
         curve: The street's centre line lies at `curve * distance**2`.
         crossing: A side street, if any.
-        things: Everything that stands on the ground.
-        grain: Offset into noise and cloud tiles, so that no two scenes share theirs.
+        things: All objects on the ground.
+        grain: Offset into noise and cloud tiles, which differs between scenes.
     """
 
     camera: Camera

@@ -1,4 +1,4 @@
-"""What lines a street: houses, garden walls, retaining walls and rows of trees."""
+"""Sides of a street: houses, garden walls, retaining walls and rows of trees."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def draw_sides(
     crossing: Crossing | None,
     end: float,
 ) -> tuple[Plane, ...]:
-    """Line both sides of the street up to the distance `end`."""
+    """Draw the planes along both sides of the street up to the distance `end`."""
     planes: list[Plane] = []
     for side in (LEFT, RIGHT):
         open_here = crossing is not None and (crossing.left if side == LEFT else crossing.right)
@@ -35,7 +35,7 @@ def draw_sides(
 
 
 def _kinds(corridor: Corridor) -> dict[str, float]:
-    """What may line a side, and how likely."""
+    """Return the kinds of a side with their probabilities."""
     if not corridor.blind:
         return {"row": 0.12, "mixed": 0.32, "gardens": 0.18, "park": 0.14, "retaining": 0.24}
     return {"row": 1.0} if corridor.pedestrian else {"park": 0.5, "woods": 0.5}
@@ -70,7 +70,7 @@ class _SideBuilder:
     opening: tuple[float, float] | None
 
     def draw(self, side: int, outer: float, kinds: dict[str, float]) -> list[Plane]:
-        """The planes of one side, far ones first; `outer` is the pavement's far border."""
+        """Draw the planes of one side, far ones first; `outer` is the pavement's far border."""
         rng = self.rng
         kind = rng.choice(list(kinds), p=list(kinds.values()))
         x, behind = side * outer, side * (outer + rng.uniform(3.0, 8.0))
@@ -91,7 +91,7 @@ class _SideBuilder:
                 return [backing, self._wall(x, rng.uniform(1.7, 3.4))]
 
     def draw_blind(self, x: float, label: int) -> Plane:
-        """Masonry without windows, too high for its upper edge to be seen from nearby."""
+        """Draw masonry without windows, whose upper edge is out of sight from nearby."""
         height = self.rng.uniform(9.0, 14.0)
         segments = [
             Segment(start, self.materials.masonry(self.rng, label), height)
@@ -100,7 +100,7 @@ class _SideBuilder:
         return Plane(x, tuple(segments), solid=True)
 
     def _houses(self, x: float, gaps: float) -> tuple[Plane, Plane]:
-        """A row of houses, and the walls that close the gaps between them."""
+        """Draw a row of houses, and the walls that close the gaps between them."""
         rng = self.rng
         facades = [self.materials.facade(rng) for _ in range(3)]
         coping = self.materials.coping()
@@ -135,7 +135,7 @@ class _SideBuilder:
         return Segment(start, surface, height, windows.frame if windows else surface, 0.3, windows)
 
     def _wall(self, x: float, height: float) -> Plane:
-        """One wall along the whole side, in a few stretches of slightly different height."""
+        """Draw a wall along the whole side, in stretches of slightly different height."""
         coping = self.materials.coping()
         brick = self.materials.masonry(self.rng, WALL)
         segments = [
@@ -167,7 +167,7 @@ class _SideBuilder:
         return Plane(x, tuple(segments), solid=True)
 
     def _lots(self, shortest: float, longest: float) -> list[tuple[float, bool]]:
-        """Split the side into lots: (start, whether it may be built on)."""
+        """Split the side into lots: (start, True if it may be built on)."""
         lots: list[tuple[float, bool]] = []
         position = -self.rng.uniform(0.0, shortest)
         while position < self.end:

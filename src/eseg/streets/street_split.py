@@ -1,4 +1,4 @@
-"""Procedural street scenes as a data set: nothing is downloaded, nothing is stored."""
+"""Splits of the street scenes, rendered on demand without any files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SPLITS = ("train", "val")
 
 @dataclass(frozen=True)
 class StreetsConfig:
-    """How many street scenes there are, and how large.
+    """Number and size of the street scenes.
 
     Attributes:
         size: (height, width) of every picture in pixels.
@@ -29,7 +29,7 @@ class StreetsConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be rendered."""
+        """Refuse sizes, lengths and seeds that cannot be used."""
         if min(self.size) < 1:
             raise DataError(f"streets: size is {self.size}; both edges must be at least 1 pixel")
         if min(self.train_length, self.val_length) < 1:
@@ -37,22 +37,24 @@ class StreetsConfig:
                 f"streets: train_length is {self.train_length} and val_length is "
                 f"{self.val_length}; both must be at least 1"
             )
-        if not 0 <= self.seed < 2**32:  # a longer one would spill into the words that follow it
+        if not 0 <= self.seed < 2**32:  # one word of the seed sequence
             raise DataError(f"streets: seed is {self.seed}; it lies in [0, 2**32)")
 
 
 class Streets:
     """One split of the street scenes.
 
-    A sample is a function of (seed, split, index) alone and is rendered whenever it is asked for.
+    A sample depends on (seed, split, index) alone and is rendered on every access.
 
     Args:
         split: `train` or `val`; they share no scene.
         config: Size, lengths and seed.
 
     Raises:
-        DataError: If there is no such split.
+        DataError: There is no such split.
     """
+
+    absent_counts = False
 
     def __init__(self, split: str, config: StreetsConfig = StreetsConfig()) -> None:
         if split not in _SPLITS:
@@ -72,7 +74,7 @@ class Streets:
         """Render one scene.
 
         Raises:
-            IndexError: If `index` is outside [0, length).
+            IndexError: `index` is not in [0, length).
         """
         if not 0 <= index < len(self):
             raise IndexError(f"streets/{self.split} has {len(self)} scenes, there is no {index}")

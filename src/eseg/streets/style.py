@@ -1,4 +1,4 @@
-"""The look of a scene: weather, season and materials, drawn at random."""
+"""Random look of a scene: weather, season and materials."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from eseg.streets.things import Colour
 
 
 class Finish(NamedTuple):
-    """How a surface looks, whatever it belongs to; see `Surface`."""
+    """Look of a surface of any class; see `Surface`."""
 
     tile: Tile
     density: float
@@ -22,11 +22,11 @@ class Finish(NamedTuple):
     colour: Colour
 
     def on(self, label: int) -> Surface:
-        """A surface of a class with this look."""
+        """Return a surface of a class with this look."""
         return Surface(label, self.colour, self.tile, self.density, self.contrast)
 
     def jittered(self, rng: np.random.Generator, amount: float = 0.04) -> Finish:
-        """The same in a slightly different colour."""
+        """Return this look in a slightly different colour."""
         return self._replace(colour=jitter(rng, self.colour, amount))
 
 
@@ -65,7 +65,7 @@ STEELS: tuple[Colour, ...] = (
     (0.60, 0.57, 0.52),
     (0.40, 0.36, 0.33),
 )
-"""Colours of posts, and of the downpipes on houses."""
+"""Colours of posts and downpipes."""
 
 SIGNALS: tuple[Colour, ...] = (
     (0.78, 0.09, 0.10),
@@ -74,18 +74,18 @@ SIGNALS: tuple[Colour, ...] = (
     (0.93, 0.93, 0.92),
     (0.13, 0.42, 0.25),
 )
-"""Colours of traffic signs, and of the boards above shops."""
+"""Colours of traffic signs and of the boards above shops."""
 
 
 def jitter(rng: np.random.Generator, colour: Colour, amount: float = 0.04) -> Colour:
-    """Change brightness and, half as much, hue."""
+    """Vary brightness and, half as much, hue."""
     shift = rng.normal(0.0, amount) + rng.normal(0.0, amount / 2, 3)
     red, green, blue = np.clip(np.asarray(colour) + shift, 0.02, 1.0)
     return float(red), float(green), float(blue)
 
 
 def draw_weather(rng: np.random.Generator) -> Weather:
-    """Clear, cloudy, overcast, dusk or morning haze."""
+    """Draw clear or cloudy sky, overcast, dusk or morning haze."""
     kind = rng.choice(
         ["clear", "cloudy", "overcast", "dusk", "morning"], p=[0.3, 0.25, 0.2, 0.15, 0.1]
     )
@@ -123,16 +123,16 @@ def draw_weather(rng: np.random.Generator) -> Weather:
 
 @dataclass
 class Materials:
-    """The surfaces of one scene, and the few that decide its look.
+    """Surfaces of one scene, and the materials that they share.
 
-    Road and pavement have one paving, buildings and walls one set of masonries, trees and grass
-    one colour of leaves: within each pair only the layout tells the classes apart.
+    Road and pavement share one paving, buildings and walls one set of masonries, trees and grass
+    one colour of leaves: within each pair only the layout distinguishes the classes.
 
     Attributes:
         surfaces: All surfaces; the index of the sky is 0.
-        paving: Look of the carriageway, and mostly of the pavement too.
+        paving: Look of the carriageway and mostly of the pavement.
         leaves: Colour of trees and grass.
-        masonries: Looks that buildings and walls choose from.
+        masonries: Looks of buildings and walls.
     """
 
     paving: Finish
@@ -155,38 +155,38 @@ class Materials:
         return len(self.surfaces) - 1
 
     def road(self) -> int:
-        """The carriageway."""
+        """Add the carriageway."""
         return self.add(self.paving.on(ROAD))
 
     def pavement(self, rng: np.random.Generator) -> int:
-        """The pavement: the same paving as the carriageway in four scenes of five."""
+        """Add the pavement, in four scenes of five with the paving of the carriageway."""
         other = _PAVINGS[rng.integers(len(_PAVINGS))].jittered(rng)
         return self.add((other if rng.random() < 0.2 else self.paving).on(PAVEMENT))
 
     def lawn(self) -> int:
-        """Grass, in the colour and texture of the trees."""
+        """Add grass, in the colour and texture of the trees."""
         return self.add(Surface(GRASS, self.leaves, Tile.FOLIAGE, 72.0, 0.24))
 
     def thicket(self, rng: np.random.Generator) -> int:
-        """A row of trees or a tall hedge."""
+        """Add a row of trees or a tall hedge."""
         return self.add(Surface(TREE, jitter(rng, self.leaves, 0.015), Tile.FOLIAGE, 36.0, 0.26))
 
     def masonry(self, rng: np.random.Generator, label: int) -> int:
-        """Brick, plaster or stone for a building or a wall."""
+        """Add brick, plaster or stone of a building or a wall."""
         finish = self.masonries[rng.integers(len(self.masonries))]
         return self.add(finish.jittered(rng, 0.02).on(label))
 
     def coping(self) -> int:
-        """Cap stones of a wall."""
+        """Add the cap stones of a wall."""
         return self.add(Surface(WALL, (0.62, 0.60, 0.56), Tile.PLASTER, 64.0, 0.08))
 
     def roof(self, rng: np.random.Generator) -> int:
-        """Red or grey tiles."""
+        """Add red or grey tiles."""
         colour = ((0.50, 0.26, 0.20), (0.33, 0.33, 0.36), (0.42, 0.30, 0.25))[rng.integers(3)]
         return self.add(Surface(BUILDING, jitter(rng, colour), Tile.ROOF, 64.0, 0.10))
 
     def curtain_wall(self, rng: np.random.Generator) -> tuple[int, Facade]:
-        """Glass that mirrors the sky, in a slender grid."""
+        """Add a slender grid of glass that mirrors the sky."""
         frame = self.add(Surface(BUILDING, (0.52, 0.58, 0.63), Tile.PLASTER, 32.0, 0.03))
         glass = self.add(Surface(BUILDING, (0.30, 0.38, 0.42), Tile.PANES, 32.0, 0.1, mirror=0.82))
         grid = Facade(
@@ -202,7 +202,7 @@ class Materials:
         return frame, grid
 
     def facade(self, rng: np.random.Generator) -> Facade:
-        """Windows over a blind ground floor, over shops, or from the ground up."""
+        """Add windows above a plain ground floor, above shops, or on all storeys."""
         bright = rng.random() < 0.7
         frame_colour: Colour = (0.88, 0.87, 0.84) if bright else (0.34, 0.30, 0.27)
         ground_floor = rng.choice(["blind", "shop", "windows"], p=[0.4, 0.3, 0.3])
@@ -230,7 +230,7 @@ class Materials:
         )
 
     def posters(self, rng: np.random.Generator) -> Facade:
-        """Posters on a wall, in the colours of traffic signs."""
+        """Add posters on a wall, in the colours of traffic signs."""
         hue = SIGNALS[rng.integers(len(SIGNALS))]
         return Facade(
             pitch=rng.uniform(3.0, 7.0),

@@ -1,8 +1,8 @@
-"""Texture tiles and tree crowns: made once per process from fixed seeds, then only looked up.
+"""Texture tiles, noise fields and tree crowns, made once per process from fixed seeds.
 
 A tile is a periodic height field with mean 0 and a spread of about 1; a surface multiplies its
-colour by `1 + contrast * tile`. Every tile comes in several blurred versions (mip levels), so that
-distant surfaces do not shimmer.
+colour by `1 + contrast * tile`. Every tile has several blurred versions (mip levels), so that
+distant surfaces do not flicker.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MIP_LEVELS = 5
 
 
 class Tile(IntEnum):
-    """Which texture a surface shows."""
+    """Textures of surfaces."""
 
     ASPHALT = 0
     SETTS = 1
@@ -33,11 +33,11 @@ class Tile(IntEnum):
 
 
 class Crown(NamedTuple):
-    """The outline and the shading of one tree crown.
+    """Outline and shading of a tree crown.
 
     Attributes:
         alpha: uint8 (size, size); 255 where there are leaves, else 0.
-        light: uint8 (size, size); 128 means unchanged, and it is brighter towards the top.
+        light: uint8 (size, size); 128 means unchanged; brighter towards the top.
     """
 
     alpha: np.ndarray
@@ -47,19 +47,19 @@ class Crown(NamedTuple):
 def periodic_noise(
     rng: np.random.Generator, size: int, coarse: float, fine: float, slope: float = 1.0
 ) -> np.ndarray:
-    """Band-limited periodic noise with mean 0 and standard deviation 1.
+    """Draw band-limited periodic noise with mean 0 and standard deviation 1.
 
     Args:
         rng: Source of randomness.
         size: Edge of the square result.
         coarse: Lowest frequency, in cycles per tile.
         fine: Highest frequency, in cycles per tile.
-        slope: Amplitude falls as frequency to the minus `slope`.
+        slope: The amplitude is proportional to frequency to the minus `slope`.
 
     Returns:
         float32 (size, size).
     """
-    spectrum = np.fft.rfft2(rng.standard_normal((size, size)))
+    spectrum = np.fft.rfft2(rng.standard_normal((size, size)))  # (size, size // 2 + 1)
     cycles = np.hypot(np.fft.fftfreq(size, 1 / size)[:, None], np.fft.rfftfreq(size, 1 / size))
     band = (cycles >= coarse) & (cycles <= fine)
     gain = np.where(band, np.maximum(cycles, 1.0) ** -slope, 0.0)
@@ -79,16 +79,16 @@ def _courses(
     spread: float,
     bevel: float = 0.0,
 ) -> np.ndarray:
-    """Stones or bricks in running bond: every second course is shifted by half a stone."""
-    texel = np.arange(TILE_SIZE) / TILE_SIZE
-    course = np.floor(texel * rows).astype(int)
-    along = texel[None, :] * columns + 0.5 * (course[:, None] % 2)
-    stone = np.floor(along).astype(int) % columns
-    tones = rng.normal(0.0, spread, (rows, columns))[course[:, None], stone]
-    in_course = (texel * rows) % 1.0
+    """Draw stones or bricks in running bond: every second course is shifted by half a stone."""
+    texel = np.arange(TILE_SIZE) / TILE_SIZE  # (size,)
+    course = np.floor(texel * rows).astype(int)  # (size,)
+    along = texel[None, :] * columns + 0.5 * (course[:, None] % 2)  # (size, size)
+    stone = np.floor(along).astype(int) % columns  # (size, size)
+    tones = rng.normal(0.0, spread, (rows, columns))[course[:, None], stone]  # (size, size)
+    in_course = (texel * rows) % 1.0  # (size,)
     edge_u = np.minimum(along % 1.0, 1.0 - along % 1.0) / columns
-    edge_v = (np.minimum(in_course, 1.0 - in_course) / rows)[:, None]
-    edge = np.minimum(edge_u, edge_v) * TILE_SIZE
+    edge_v = (np.minimum(in_course, 1.0 - in_course) / rows)[:, None]  # (size, 1)
+    edge = np.minimum(edge_u, edge_v) * TILE_SIZE  # (size, size), texels to the nearest joint
     return tones - np.where(edge < joint, 2.0, 0.0) + bevel * np.minimum(edge, 4.0) / 4.0
 
 
@@ -118,14 +118,14 @@ def _tile(tile: Tile) -> np.ndarray:
 
 
 def _blurred(field: np.ndarray, factor: int) -> np.ndarray:
-    """Average over blocks of `factor` texels, kept at full size."""
+    """Average over blocks of `factor` texels, at the original size."""
     blocks = field.reshape(TILE_SIZE // factor, factor, TILE_SIZE // factor, factor)
     return blocks.mean(axis=(1, 3)).repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 @lru_cache(maxsize=1)
 def tile_atlas() -> np.ndarray:
-    """All tiles at all mip levels, float32 and flat.
+    """Return all tiles at all mip levels, float32 (levels * tiles * TILE_SIZE**2,).
 
     The texel (v, u) is at `((level * tiles + tile) * TILE_SIZE + v) * TILE_SIZE + u`; level `i` is
     averaged over 2**i texels.
@@ -137,17 +137,17 @@ def tile_atlas() -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def cloud_field() -> np.ndarray:
-    """Periodic clouds, float32 (512, 512) with mean 0 and standard deviation 1."""
+    """Return periodic clouds, float32 (512, 512) with mean 0 and standard deviation 1."""
     return periodic_noise(np.random.default_rng(7101), 512, 2.0, 120.0, 1.7)
 
 
 NOISE_SHIFTS = 64
-"""Every picture cuts its noise from a field this much larger than itself, at its own place."""
+"""Rows and columns by which the noise field exceeds a picture, which shows a part of it."""
 
 
 @lru_cache(maxsize=4)
 def sensor_noise(size: tuple[int, int]) -> np.ndarray:
-    """Camera noise of standard deviation 1, partly common to the three bands.
+    """Return camera noise of standard deviation 1, partly common to the three bands.
 
     Returns:
         float32 (height + NOISE_SHIFTS, width + NOISE_SHIFTS, 3).
@@ -167,23 +167,22 @@ CROWN_SHAPES = 8
 
 @lru_cache(maxsize=1)
 def crowns() -> tuple[Crown, ...]:
-    """A few tree crowns of different shape, each filling its square."""
+    """Return a few tree crowns of different shape, each filling its square."""
     return tuple(_crown(np.random.default_rng([7103, shape])) for shape in range(CROWN_SHAPES))
 
 
 def _crown(rng: np.random.Generator) -> Crown:
     grid = (np.arange(CROWN_SIZE) + 0.5) / CROWN_SIZE * 2 - 1
     y, x = grid[:, None], grid[None, :]
-    body = np.full((CROWN_SIZE, CROWN_SIZE), -1.0)
+    body = np.full((CROWN_SIZE, CROWN_SIZE), -1.0)  # above 0 inside the crown
     shade = np.zeros((CROWN_SIZE, CROWN_SIZE))
-    clusters = rng.integers(9, 15)
-    for _ in range(clusters):
+    for _ in range(rng.integers(9, 15)):
         angle, distance = rng.uniform(0, 2 * np.pi), 0.6 * np.sqrt(rng.uniform())
         centre_x, centre_y = distance * np.cos(angle), 0.9 * distance * np.sin(angle)
         radius = rng.uniform(0.26, 0.42)
-        ball = 1 - ((x - centre_x) ** 2 + (y - centre_y) ** 2) / radius**2
-        # Each cluster of leaves is lit from above, which is what makes a crown look round.
-        lit = 0.55 * (centre_y - y) / radius
+        ball = 1 - ((x - centre_x) ** 2 + (y - centre_y) ** 2) / radius**2  # (size, size)
+        # Each cluster of leaves is lit from above, so that the crown looks round.
+        lit = 0.55 * (centre_y - y) / radius  # (size, 1)
         shade = np.where(ball > body, lit, shade)
         body = np.maximum(body, ball)
     rough = periodic_noise(rng, 256, 8.0, 60.0, 0.8)[:CROWN_SIZE, :CROWN_SIZE]

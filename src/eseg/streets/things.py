@@ -1,4 +1,4 @@
-"""What stands on the ground: cars, people, lamps, signs and street trees, in metres."""
+"""Objects on the ground: cars, people, lamps, signs and street trees, in metres."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ class CarShape(Enum):
 
 @dataclass(frozen=True)
 class Car:
-    """A car, `distance` being that of its nearest point."""
+    """A car at the `distance` of its nearest point.
+
+    It drives `away` from the camera or towards it, or, if `across`, to the right or left.
+    """
 
     x: float
     distance: float
@@ -33,7 +36,7 @@ class Car:
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody on foot; `stride` in [-1, 1] opens the legs and `turn` narrows the shoulders."""
+    """A pedestrian; `stride` in [-1, 1] opens the legs and `turn` narrows the shoulders."""
 
     x: float
     distance: float

@@ -1,4 +1,4 @@
-"""The processes of a run: torch.distributed under torchrun, or this process alone."""
+"""Processes of a run: torch.distributed under torchrun, or this process alone."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ if TYPE_CHECKING or dist.is_available():  # some builds for small devices have n
     from torch.distributed.distributed_c10d import PrefixStore, Store
     from torch.distributed.rendezvous import rendezvous
 
-PATIENCE = timedelta(minutes=5)
-"""How long a process waits for the others in one exchange. Dead ones are noticed at once; this is
-for those that hang, or whose machine is gone. The first alone writes the checkpoints, so it has to
-be longer than that takes."""
+EXCHANGE_TIMEOUT = timedelta(minutes=5)
+"""Longest wait of a process for the others in one exchange. Dead ones are noticed at once; this is
+for those that hang or whose machine is gone. Writing a checkpoint, which the first process does
+alone, has to be quicker."""
 
 _VARIABLES = ("WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-"""What torchrun tells its processes beside `RANK`."""
+"""Environment variables that torchrun sets for its processes, besides `RANK`."""
 
 _IS_RENAMED = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
 _OWN_BUFFERS: dict[str, Any] = {
     "forward_sync_buffers" if _IS_RENAMED else "broadcast_buffers": False
 }
-"""Buffers are the same everywhere after each step; to send the first process's in between would
-lose what the others' batch norms have seen. PyTorch 2.14 warns of the setting's old name."""
+"""Buffers are the same in all processes after each step; sending those of the first process in
+between would lose the statistics of the others. PyTorch 2.14 warns of the argument's old name."""
 
-_ROUND = 0.05
-"""Seconds between two looks of the first process at who has arrived."""
+_POLL_SECONDS = 0.05
+"""Time between two looks of the first process at who has arrived."""
 
 
 @dataclass(frozen=True)
 class Processes:
-    """Where this process stands among those of the run.
+    """Rank and device of this process among those of the run.
 
     Attributes:
-        rank: Its number, in [0, world).
-        world: How many there are.
-        device: What it computes on.
+        rank: Number of this process, in [0, world).
+        world: Number of processes.
+        device: Device of this process.
     """
 
     rank: int
@@ -61,7 +61,7 @@ class Processes:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process is the one that writes files and prints."""
+        """True in the one process that writes files and reports."""
         return self.rank == 0
 
 
@@ -69,10 +69,10 @@ class Processes:
 def join_processes(device: torch.device) -> Iterator[Processes]:
     """Join the process group that torchrun set up, if it did, and leave it at the end.
 
-    Within a `with join_processes` another one changes nothing: a group can be joined only once.
+    A nested call returns the group that is joined already.
 
     Args:
-        device: What to compute on; of several GPUs each process takes its own.
+        device: Device to compute on; of several GPUs each process uses its own.
 
     Raises:
         DeviceError: The processes cannot each have such a device.
@@ -84,7 +84,7 @@ def join_processes(device: torch.device) -> Iterator[Processes]:
         yield Processes(dist.get_rank(), dist.get_world_size(), device)
         return
     if device.type not in ("cpu", "cuda"):
-        raise DeviceError(f"several processes cannot share {device}; add --device cpu")
+        raise DeviceError(f"several processes cannot share {device}; choose `device` cpu")
     needed = (*_VARIABLES, "LOCAL_RANK") if device.type == "cuda" else _VARIABLES
     missing = [name for name in needed if name not in os.environ]
     if missing:
@@ -109,33 +109,36 @@ def join_processes(device: torch.device) -> Iterator[Processes]:
 
 
 def _join_group(backend: str) -> None:
-    # Apart, so that the store is not held when the group has been left: it may contain the server.
-    store, rank, world = next(iter(rendezvous("env://", timeout=PATIENCE)))
+    # A function of its own, so that nothing holds the store, which may contain the server, when
+    # the group has been left.
+    store, rank, world = next(iter(rendezvous("env://", timeout=EXCHANGE_TIMEOUT)))
     dist.init_process_group(
         backend,
         store=fresh_store(store, rank, world),
         rank=rank,
         world_size=world,
-        timeout=PATIENCE,
+        timeout=EXCHANGE_TIMEOUT,
     )
 
 
-def fresh_store(store: Store, rank: int, world: int, patience: timedelta = PATIENCE) -> Store:
-    """The part of a store that no earlier start of these processes has written to.
+def fresh_store(
+    store: Store, rank: int, world: int, timeout: timedelta = EXCHANGE_TIMEOUT
+) -> Store:
+    """Return a part of a store that no earlier start of these processes has written to.
 
-    When torchrun starts the processes anew it may give them the store they had before, and there
-    the addresses of the dead ones still stand: who reads them before they are replaced waits in
-    vain. So the first process makes up a name for this start and tells it to each that is here.
+    When torchrun restarts the processes it may give them the store they had before, with the
+    addresses of the dead ones: a process that reads those waits in vain. So the first process
+    invents a name for this start and tells it to each process that has arrived.
 
     Args:
-        store: What all processes share; it may hold keys of processes that are no more.
-        rank: This process's number, in [0, world).
-        world: How many there are; each must call it.
-        patience: How long the first process waits for the others; they wait as long as the store
+        store: Store of all processes; it may hold keys of dead ones.
+        rank: Number of this process, in [0, world).
+        world: Number of processes; each must call this.
+        timeout: Longest wait of the first process for the others; they wait as long as the store
             lets them.
 
     Raises:
-        DistStoreError: Some process did not come.
+        DistStoreError: Some process did not arrive.
     """
     if rank > 0:
         me = uuid4().hex
@@ -144,27 +147,27 @@ def fresh_store(store: Store, rank: int, world: int, patience: timedelta = PATIE
         store.add(f"{name}/told", 1)
         return PrefixStore(name, store)
     name = f"eseg/start/{uuid4().hex}"
-    deadline = time.monotonic() + patience.total_seconds()
+    deadline = time.monotonic() + timeout.total_seconds()
     while store.add(f"{name}/told", 0) < world - 1:
         for other in range(1, world):
-            # Of a process that has not arrived yet this is the one before it: hence the rounds.
+            # Until a process has arrived this is the key of its predecessor: hence the loop.
             arrived = store.get(f"eseg/arrived/{other}").decode()
             store.set(f"eseg/start_of/{arrived}", name)
         if time.monotonic() > deadline:
             raise dist.DistStoreError(
                 f"of {world} processes {store.add(f'{name}/told', 0) + 1} came within "
-                f"{patience.total_seconds():.0f} seconds"
+                f"{timeout.total_seconds():.0f} seconds"
             )
-        time.sleep(_ROUND)
+        time.sleep(_POLL_SECONDS)
     return PrefixStore(name, store)
 
 
 def share_network(model: nn.Module, processes: Processes) -> nn.Module:
-    """Wrap a network for training by several processes; alone it stays as it is.
+    """Wrap a network for training by several processes; for one, return it unchanged.
 
-    On GPUs the batch norms then take their statistics over all processes, by timm's conversion,
-    which knows its own batch norms with activation. On CPUs each process normalises by its own
-    images, and `average_statistics` makes one of what they remember.
+    On GPUs the batch norms then compute their statistics over all processes, by timm's conversion,
+    which handles its own batch norms with activation. On CPUs each process normalises by its own
+    images, and `average_statistics` averages the running statistics.
     """
     if processes.world == 1:
         return model
@@ -177,7 +180,7 @@ def share_network(model: nn.Module, processes: Processes) -> nn.Module:
 def mean_over_processes(
     values: Float[Tensor, "*shape"], processes: Processes
 ) -> Float[Tensor, "*shape"]:
-    """Average a tensor over the processes; each must call it, and all get the same numbers."""
+    """Average a tensor over the processes; each must call this, and all get the same numbers."""
     if processes.world == 1:
         return values
     total = values.clone()
@@ -186,7 +189,7 @@ def mean_over_processes(
 
 
 def is_same_everywhere(number: int, processes: Processes) -> bool:
-    """Whether every process has this number; each must call it."""
+    """Return whether every process passes the same number; each must call this."""
     if processes.world == 1:
         return True
     extremes = torch.tensor([number, -number], device=processes.device)
@@ -195,9 +198,9 @@ def is_same_everywhere(number: int, processes: Processes) -> bool:
 
 
 def local_statistics(model: nn.Module) -> list[Tensor]:
-    """Running means and variances that each process has of its own images only.
+    """Collect the running means and variances that each process computes of its own images only.
 
-    They are the live buffers, to be changed in place by `average_statistics`.
+    They are the live buffers; `average_statistics` changes them in place.
     """
     norms = [
         part
@@ -212,12 +215,12 @@ def local_statistics(model: nn.Module) -> list[Tensor]:
 def average_statistics(statistics: Sequence[Tensor], processes: Processes) -> None:
     """Replace batch-norm statistics by their mean over the processes, in place.
 
-    Done after every step, it keeps one network, and one average of its weights, in all processes:
-    whichever is evaluated or saved, it has seen the images of all.
+    Called after every step, it keeps the network, and the average of its weights, the same in all
+    processes.
 
     Args:
-        statistics: What `local_statistics` found.
-        processes: The processes; each must call it.
+        statistics: Result of `local_statistics`.
+        processes: The processes; each must call this.
     """
     if processes.world == 1 or not statistics:
         return

@@ -1,4 +1,4 @@
-"""Fine-tuning: a new run that starts from the weights of another one."""
+"""Initial weights of a new run from the checkpoint of another one (fine-tuning)."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from eseg.models import ESeg, ModelConfig
 from eseg.runtime.class_table import ClassTable
 
 _HEAD = "head"
-_FREE = {"num_classes", "norm_momentum", "fusion_slope"}
-"""What may differ: the head is made anew for other classes, the others are in no weight."""
+_MAY_DIFFER = {"num_classes", "norm_momentum", "fusion_slope"}
+"""Fields that may differ: other classes get a new head, the rest does not affect any weight."""
 
 
 @dataclass(frozen=True)
 class InitialWeights:
-    """Where a network's first weights came from.
+    """Origin of a network's first weights.
 
     Attributes:
         path: The checkpoint.
         step: Optimiser steps behind its weights.
-        loaded: Tensors taken from it, counted by part of the network (encoder, decoder, ...).
-        new: Tensors that stay as they were drawn, counted by part.
+        loaded: Number of tensors loaded, by part of the network (encoder, decoder, ...).
+        new: Number of tensors left at their random values, by part.
         reason: Why those are new, or "" if none is.
     """
 
@@ -40,7 +40,7 @@ class InitialWeights:
     reason: str
 
     def __str__(self) -> str:
-        """One line for people: what was loaded, what was not, and why."""
+        """Describe in one line what was loaded, what was not, and why."""
         total = sum((self.loaded | self.new).values())
         text = (
             f"weights of {self.path} (step {self.step}): loaded {sum(self.loaded.values())} of "
@@ -49,22 +49,19 @@ class InitialWeights:
         return f"{text}; made anew {_counts(self.new)}, {self.reason}" if self.new else text
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON can hold them."""
+        """Return the fields as plain values for JSON."""
         return dataclasses.asdict(self) | {"path": str(self.path)}
 
 
 def load_initial_weights(network: ESeg, path: Path, classes: ClassTable) -> InitialWeights:
-    """Copy the weights of a checkpoint (the averaged ones of its run) into a network.
+    """Copy the averaged weights of a checkpoint into a network.
 
-    The head is left as it is unless the checkpoint has the same classes in the same order.
+    The head stays as it is unless the checkpoint has the same classes in the same order.
 
     Args:
         network: The network, freshly built.
         path: The checkpoint.
-        classes: The classes that the network is for.
-
-    Returns:
-        What was loaded and what was not.
+        classes: Classes of the network.
 
     Raises:
         CheckpointError: The file cannot be read, or its network is built differently.
@@ -78,38 +75,38 @@ def load_initial_weights(network: ESeg, path: Path, classes: ClassTable) -> Init
     unfit = [name for name in kept if _shape(checkpoint.weights.get(name)) != _shape(own[name])]
     if unfit:
         raise CheckpointError(
-            f"init.checkpoint: {path}: its weights are not those of its architecture; missing or "
-            f"of another shape: {', '.join(unfit[:3])} ({len(unfit)} in all)"
+            f"init.checkpoint: {path}: its weights do not fit its architecture; missing or of "
+            f"another shape: {', '.join(unfit[:3])} ({len(unfit)} in all)"
         )
     network.load_state_dict(own | {name: checkpoint.weights[name] for name in kept})
     reason = ""
     if not keeps_head:
         reason = f"for {len(classes)} classes here in place of {len(checkpoint.classes)} there"
         if len(classes) == len(checkpoint.classes):
-            reason = "for the classes have other names or another order here"
+            reason = "as the classes have other names or another order here"
     return InitialWeights(path, checkpoint.step, _by_part(kept), _by_part(new), reason)
 
 
 def require_same_architecture(there: ModelConfig, here: ModelConfig, source: str) -> None:
-    """Refuse weights that belong to a network built differently.
+    """Refuse weights of a network that is built differently.
 
     Args:
-        there: The architecture of the weights.
-        here: That of the network which is to start from them.
-        source: Where they come from, for the message.
+        there: Architecture of the weights.
+        here: Architecture of the network that starts from them.
+        source: Origin of the weights, for the message.
 
     Raises:
-        CheckpointError: Fields differ that have a say in a weight's shape or meaning.
+        CheckpointError: Fields differ that affect a weight's shape or meaning.
     """
     differences = [
         f"{field.name} {getattr(there, field.name)} (here {getattr(here, field.name)})"
         for field in dataclasses.fields(ModelConfig)
-        if field.name not in _FREE and getattr(there, field.name) != getattr(here, field.name)
+        if field.name not in _MAY_DIFFER and getattr(there, field.name) != getattr(here, field.name)
     ]
     if differences:
         raise CheckpointError(
             f"{source} is of another architecture: {', '.join(differences)}; give the model "
-            "section its values, or take another checkpoint"
+            "section its values, or use another checkpoint"
         )
 
 

@@ -1,4 +1,4 @@
-"""What a run leaves on disk while it goes on: JSON lines and TensorBoard events."""
+"""Log of a run: JSON lines and TensorBoard events."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from eseg.runtime.writing import replacing
+from eseg.runtime.writing import write_text
 
 LOG = "log.jsonl"
 
 
 class RunLog:
-    """Writes records of logged steps to `log.jsonl` and to TensorBoard event files.
+    """Writer of records to `log.jsonl` and to TensorBoard event files.
 
     Args:
-        folder: The run's folder.
-        resume_at: Keep only records of steps up to this one, so that a resumed run's log has no
-            step twice; None starts afresh.
+        folder: Folder of the run.
+        resume_at: Last step whose records are kept, so that the log of a resumed run has no step
+            twice; None starts an empty log.
 
     Raises:
         OSError: A file cannot be written; so may all methods.
@@ -31,31 +31,30 @@ class RunLog:
         self.path = folder / LOG
         last_step = -1 if resume_at is None else resume_at
         self.history = [r for r in read_log(self.path) if r["step"] <= last_step]
-        with replacing(self.path) as temporary:
-            temporary.write_text("".join(map(_line, self.history)), encoding="utf-8")
-        # Unbuffered: a line that the disk refused must not come again when the file is closed.
+        write_text(self.path, "".join(map(_line, self.history)))
+        # Unbuffered: a line that the disk refused must not be written when the file is closed.
         self._file = self.path.open("ab", buffering=0)
         self._hook = threading.excepthook
         threading.excepthook = self._leave_to_caller
         self._events = SummaryWriter(folder / "tensorboard", purge_step=last_step + 1)
 
     def write(self, record: dict[str, Any]) -> None:
-        """Add a record; `step` is the number of optimiser steps done."""
+        """Append a record; its `step` is the number of optimiser steps done."""
         self.history.append(record)
         rest = memoryview(_line(record).encode())
-        while rest:  # a disk that fills up takes a part first
+        while rest:  # a disk that fills up accepts a part first
             rest = rest[self._file.write(rest) :]
         for key, value in record.items():
             if key != "step" and isinstance(value, int | float):
                 self._events.add_scalar(key, value, record["step"])
 
     def flush(self) -> None:
-        """Bring everything written to the disk, so that no later checkpoint can outlive it."""
+        """Sync the files to the disk, so that no later checkpoint can outlive their content."""
         os.fsync(self._file.fileno())
         self._events.flush()
 
     def close(self) -> None:
-        """Write out what is left and close the files."""
+        """Write what is buffered and close the files."""
         self._file.close()
         try:
             self._events.close()
@@ -63,14 +62,14 @@ class RunLog:
             threading.excepthook = self._hook
 
     def _leave_to_caller(self, failure: threading.ExceptHookArgs) -> None:
-        """Print no traceback of TensorBoard's thread: its error comes out of the next call here."""
+        """Suppress the traceback of TensorBoard's thread: the next call here raises its error."""
         is_event_writer = type(failure.thread).__module__.startswith("tensorboard.")
         if not (is_event_writer and isinstance(failure.exc_value, OSError)):
             self._hook(failure)
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The records of a `log.jsonl`; a last line that a crash cut short is passed over."""
+    """Read the records of a `log.jsonl`; ignore a last line that a crash cut short."""
     if not path.is_file():
         return []
     records = []

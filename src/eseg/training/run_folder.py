@@ -1,45 +1,43 @@
-"""The folder of a run: what is written into it."""
+"""Folder of a run: config, log, checkpoints and the report at the end."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
 
 from eseg.checkpoint import load_checkpoint, save_checkpoint
 from eseg.config import RunConfig, save_config
 from eseg.data.dataset import SegmentationDataset
-from eseg.errors import CheckpointError
 from eseg.metrics import Scores
+from eseg.reports.curve import curve_png
+from eseg.reports.reporter import Reporter
+from eseg.reports.score_report import scores_table, write_sheet
 from eseg.runtime.class_table import ClassTable
-from eseg.runtime.writing import remove_unfinished, replacing
+from eseg.runtime.predictor import Predictor
+from eseg.runtime.writing import output_errors, remove_unfinished, replacing, write_json
 from eseg.training.loggers import LOG, RunLog
-from eseg.training.run_report import write_report
 from eseg.training.state import TrainingState
 
 CONFIG = "config.yaml"
 LAST = "last.pt"
-"""Where a run goes on from."""
+"""Checkpoint that a run resumes from."""
 PREVIOUS = "previous.pt"
-"""What was `LAST` before, should that be damaged."""
+"""The `LAST` before, in case that is damaged."""
 BEST = "best.pt"
 
 
 class RunFolder:
-    """Writes config, log, checkpoints and the report of a run; of several processes one does.
+    """Writer of a run's folder; of several processes only the first writes.
 
     Args:
         path: The folder.
         config: The run.
         classes: Its classes.
         step: Steps done before, in a resumed run; None in a new one.
-        active: Whether this process writes; every method of the others does nothing.
+        active: True if this process writes; otherwise all methods do nothing.
 
     Raises:
-        CheckpointError: The folder cannot be written, or the disk is full; so may all methods.
+        OutputError: The folder cannot be written; so may all methods.
     """
 
     def __init__(
@@ -51,7 +49,7 @@ class RunFolder:
         self._log: RunLog | None = None
         if not active:
             return
-        with self._writing():
+        with output_errors(path):
             for name in (CONFIG, LAST, BEST, LOG):
                 remove_unfinished(path / name)
             with replacing(path / CONFIG) as temporary:
@@ -61,52 +59,59 @@ class RunFolder:
     def log(self, step: int, **figures: Any) -> None:
         """Add figures of a step to the log."""
         if self._log is not None:
-            with self._writing():
+            with output_errors(self.path):
                 self._log.write({"step": step, **figures})
 
-    def keep(self, state: TrainingState, scores: Scores) -> None:
-        """Log an evaluation, and write `best.pt` if it is the best so far.
+    def keep(self, state: TrainingState, scores: Scores) -> float:
+        """Log an evaluation, write `best.pt` if it is the best so far; return the best mIoU.
 
-        Killed between this and `save`, a run has a `best.pt` that its `last.pt` does not know;
-        resumed, it comes to the same evaluation again and writes the same file.
+        A run killed between this and `save` has a `best.pt` that its `last.pt` does not know.
+        Resumed, it repeats the evaluation and writes the same file again.
         """
-        self.keep_best(state, scores)
+        best_miou = self.keep_best(state, scores)
         self.log(state.step, miou=scores.miou, pixel_accuracy=scores.pixel_accuracy)
+        return best_miou
 
-    def keep_best(self, state: TrainingState, scores: Scores) -> None:
-        """Write `best.pt` if an evaluation is the best so far."""
+    def keep_best(self, state: TrainingState, scores: Scores) -> float:
+        """Write `best.pt` if an evaluation is the best so far; return the best mIoU."""
         if state.best is None or scores.miou > state.best["miou"]:
             state.best = scores.to_dict()
             if self._log is not None:
                 best = state.to_checkpoint(self.config, self.classes, scores=state.best)
                 save_checkpoint(best, self.path / BEST)
+        return state.best["miou"]
 
     def save(self, state: TrainingState) -> None:
-        """Write `last.pt`, from which the run can go on, and keep the one before it."""
+        """Write `last.pt`, from which the run can resume, and keep the one before it."""
         if self._log is not None:
-            with self._writing():
+            with output_errors(self.path):
                 self._log.flush()
             checkpoint = state.to_checkpoint(self.config, self.classes)
             save_checkpoint(checkpoint, self.path / LAST, previous=self.path / PREVIOUS)
 
-    def report(self, val_set: SegmentationDataset, device: str, console: Console) -> None:
-        """Write scores, curve and pictures of the best weights and print their table."""
-        if self._log is not None:
-            best = load_checkpoint(self.path / BEST)
-            with self._writing():
-                write_report(self.path, best, self._log.history, val_set, device, console)
+    def report(self, val_set: SegmentationDataset, device: str, reporter: Reporter) -> None:
+        """Write `scores.json`, `curve.png` and `sheet.png` of the best weights; show the scores.
+
+        Args:
+            val_set: Source of the pictures.
+            device: Device that predicts for them.
+            reporter: Receiver of the table.
+        """
+        if self._log is None:
+            return
+        best = load_checkpoint(self.path / BEST)
+        curve, sheet = self.path / "curve.png", self.path / "sheet.png"
+        with output_errors(self.path):
+            result = {"step": best.step, "classes": best.classes.names, **best.scores}
+            write_json(self.path / "scores.json", result)
+            curve_png(self._log.history, curve)
+            predictor = Predictor(best, device=device)
+            write_sheet(sheet, lambda image: predictor(image).labels, val_set)
+        reporter.show(scores_table(best.classes, best.scores))
+        reporter.say(f"curve {curve}, pictures {sheet}")
 
     def close(self) -> None:
         """Close the log's files."""
         if self._log is not None:
-            with self._writing():
+            with output_errors(self.path):
                 self._log.close()
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise CheckpointError(
-                f"{self.path}: cannot be written ({error}); make room or choose another --output"
-            ) from error

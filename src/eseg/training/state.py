@@ -95,7 +95,7 @@ class TrainingState:
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"the checkpoint to go on from is not of this version or this network ({error}); "
-                "start anew with another --output"
+                "start anew with another `output`"
             ) from error
         self.step = checkpoint.step
 

@@ -105,7 +105,7 @@ class Stepper:
         raise TrainingError(
             f"{what} at step {self.state.step + 1} (learning rate {lr:.3g}); lower optim.lr, "
             "lengthen optim.warmup_steps, set optim.clip_norm, or use train.precision=fp32. A "
-            "resumed run keeps its values and comes to the same end: choose another --output"
+            "resumed run keeps its values and comes to the same end: choose another `output`"
         )
 
     def _loss(self, batch: TrainBatch) -> Tensor:

@@ -1,50 +1,49 @@
-"""The training loop (section 4.1): plain steps, no callbacks."""
+"""Training loop (section 4.1): plain steps, no callbacks."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from rich.console import Console
-from rich.text import Text
 
 from eseg.checkpoint import Checkpoint, describe_network
-from eseg.config import RunConfig, open_pseudo_labelled, open_split
+from eseg.config import RunConfig, load_config, open_pseudo_labelled, open_split
 from eseg.data.dataset import SegmentationDataset
-from eseg.data.folder import absent_counts
 from eseg.data.loaders import make_eval_loader, make_train_loader
 from eseg.data.samples import PseudoLabelled
-from eseg.devices import autocast_dtype, choose_device
+from eseg.devices import autocast_dtype, choose_device, dtype_name, peak_memory_mib
 from eseg.engines.torch_engine import TorchEngine
-from eseg.errors import CheckpointError, DataError
+from eseg.errors import CheckpointError, ConfigError, DataError
 from eseg.inference.evaluate import count_pixels
 from eseg.metrics import Scores, scores
 from eseg.models import create_model
+from eseg.reports.reporter import SILENT, Reporter
 from eseg.runtime.class_table import ClassTable
 from eseg.runtime.writing import sole_writer
 from eseg.training.distributed import Processes, is_same_everywhere, join_processes, share_network
 from eseg.training.failures import clear_failures
 from eseg.training.initial_weights import InitialWeights, load_initial_weights
-from eseg.training.progress import Meter, TrainProgress, peak_memory_mib
 from eseg.training.resuming import find_resumable, require_unused
 from eseg.training.run_folder import BEST, RunFolder
 from eseg.training.state import TrainingState
 from eseg.training.step import Stepper, images_per_part
+from eseg.training.throughput import ThroughputMeter
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainResult:
-    """What a run came to.
+    """Outcome of a run.
 
     Attributes:
         checkpoint: File with the best weights on the validation split.
-        best: Their scores, as `Scores.to_dict` gives them.
+        best: Their scores, as from `Scores.to_dict`.
         last_miou: mIoU of the weights after the last step.
-        images_per_second: Training throughput of this call, evaluation left out.
+        images_per_second: Training throughput of this call, without evaluation.
         seconds: Wall-clock time of this call.
     """
 
@@ -54,44 +53,62 @@ class TrainResult:
     images_per_second: float
     seconds: float
 
+    @property
+    def miou(self) -> float:
+        """Best mIoU on the validation split, in [0, 1]."""
+        return self.best["miou"]
+
+    def __repr__(self) -> str:
+        return (
+            f"TrainResult(checkpoint='{self.checkpoint}', miou={self.miou:.4f}, "
+            f"images_per_second={self.images_per_second:.1f}, seconds={self.seconds:.0f})"
+        )
+
 
 def train(
-    config: RunConfig,
+    config: RunConfig | str | Path,
     output: str | Path,
     *,
+    overrides: Iterable[str] = (),
     device: str | None = None,
     resume: bool = False,
-    console: Console | None = None,
+    reporter: Reporter = SILENT,
 ) -> TrainResult:
-    """Train a network as a config says and leave everything about it in a folder.
+    """Train a network and write everything about the run into a folder.
 
-    Under torchrun every process calls this; the first one prints and writes.
+    Under torchrun every process calls this; the first one writes and reports.
 
     Args:
-        config: The run.
+        config: The run, or the path of its YAML.
         output: Folder for `config.yaml`, `log.jsonl`, `best.pt`, `last.pt` and the one before it,
             `previous.pt`, TensorBoard events, and at the end `curve.png`, `sheet.png` and
             `scores.json`.
-        device: `cuda`, `mps`, `cpu`, or None for the best there is.
-        resume: Go on from the last checkpoint in that folder, if there is one.
-        console: Where to print; by default standard output.
+        overrides: Changes to the YAML: `section.key=value` each.
+        device: `cuda`, `mps`, `cpu`, or None for the fastest.
+        resume: If True, go on from the last checkpoint in the folder, if there is one.
+        reporter: Receiver of lines, figures and tables while the run goes on.
 
     Raises:
-        DataError: The data set is not as described, or the validation split has no labels.
-        DeviceError: The device is not there.
-        CheckpointError: The folder holds a run already, or cannot be resumed; the checkpoint to
-            start from does not fit; or the disk is full.
+        ConfigError: The YAML is wrong, or there are overrides without one.
+        DataError: The data set is not as described, has other classes than the run to resume, or
+            the validation split has no labels.
+        DeviceError: The device does not exist.
+        CheckpointError: The folder holds a run already, or cannot be resumed; or the checkpoint to
+            start from does not fit.
         OutputError: The folder cannot be written, or another run is writing there.
-        TrainingError: The loss became NaN or infinite, the batch cannot be shared out, or another
-            process of the run was lost.
+        TrainingError: The loss became NaN or infinite, the batch cannot be divided evenly, or
+            another process of the run was lost.
     """
+    if not isinstance(config, RunConfig):
+        config = load_config(config, overrides)
+    elif any(overrides):
+        raise ConfigError("`overrides` change the YAML of a run; give its path as `config`")
     with clear_failures(), join_processes(choose_device(device)) as processes:
-        console = console or Console()
-        console.quiet = console.quiet or not processes.is_main
         part = images_per_part(config, processes.world)
         data = _open(config)
         with sole_writer(Path(output)) if processes.is_main else nullcontext():
-            return _train(config, data, part, Path(output), processes, resume, console)
+            reporter = reporter if processes.is_main else SILENT
+            return _train(config, data, part, Path(output), processes, resume, reporter)
 
 
 class _Data(NamedTuple):
@@ -113,18 +130,18 @@ def _train(
     output: Path,
     processes: Processes,
     resume: bool,
-    console: Console,
+    reporter: Reporter,
 ) -> TrainResult:
-    """Train in a folder that nobody else writes, on `part` images of this process at a time."""
+    """Train in a folder that nobody else writes, with `part` images per process at a time."""
     started = time.perf_counter()
     device = processes.device
     classes = data.val.classes
-    previous = _find_start(config, output, classes, processes, resume, console)
+    previous = _find_start(config, output, classes, processes, resume, reporter)
     resumed_at = None if previous is None else previous.step
     state, dtype, initial = _make_state(config, classes, previous, device)
-    del previous  # three times the network, which would be held to the end
+    del previous  # three times the size of the network
     if initial is not None:
-        console.print(Text(str(initial)), soft_wrap=True)
+        reporter.say(str(initial))
     stepper = Stepper(state, share_network(state.network, processes), config, processes, dtype)
     batches = iter(
         make_train_loader(
@@ -142,46 +159,45 @@ def _train(
     )
 
     folder = RunFolder(output, config, classes, step=resumed_at, active=processes.is_main)
-    headline = _headline(config, data, processes, dtype)
-    console.print(Text(headline), soft_wrap=True)
-    meter = Meter()
+    reporter.say(_headline(config, data, processes, dtype))
+    meter = ThroughputMeter()
     schedule = config.train
     last = None
-    with closing(folder), TrainProgress(schedule.steps, state.step, device, console) as progress:
+    with closing(folder):
         if initial is not None:
             folder.log(0, init=initial.to_dict())
         if resumed_at is None:
             folder.save(state)  # shows at once whether there is room for checkpoints
-        while state.step < schedule.steps:
-            loss, lr = stepper.step(batches)
-            meter.add(schedule.batch_size)
-            progress.advance(loss, lr, meter.images_per_second)
-            is_last = state.step == schedule.steps
+        with reporter.training(schedule.steps, state.step) as progress:
+            while state.step < schedule.steps:
+                loss, lr = stepper.step(batches)
+                meter.add(schedule.batch_size)
+                progress.advance(loss, lr, meter.images_per_second, peak_memory_mib(device))
+                is_last = state.step == schedule.steps
 
-            if state.step % schedule.log_every == 0 or is_last:
-                loss = state.loss.take()
-                folder.log(
-                    state.step,
-                    loss=loss,
-                    lr=lr,
-                    images_per_second=round(meter.take(), 2),
-                    memory_mib=round(peak_memory_mib(device)),
-                )
-            with meter.paused():
-                evaluates = state.step % schedule.eval_every == 0 or is_last
-                if evaluates:
-                    last = _evaluate(state, data.val, config, processes, dtype)
-                    folder.keep(state, last)
-                    progress.evaluated(state, loss, last)
-                if evaluates or state.step % schedule.checkpoint_every == 0:
-                    folder.save(state)
-        if state.best is None:  # no step is left, but the best weights are gone
-            last = _evaluate(state, data.val, config, processes, dtype)
-            folder.keep_best(state, last)
-            folder.save(state)
-        del batches  # ends the worker processes
-        progress.stop()
-        folder.report(data.val, str(device), console)
+                if state.step % schedule.log_every == 0 or is_last:
+                    loss = state.loss.take()
+                    folder.log(
+                        state.step,
+                        loss=loss,
+                        lr=lr,
+                        images_per_second=round(meter.take(), 2),
+                        memory_mib=round(peak_memory_mib(device)),
+                    )
+                with meter.paused():
+                    evaluates = state.step % schedule.eval_every == 0 or is_last
+                    if evaluates:
+                        last = _evaluate(state, data.val, config, processes, dtype)
+                        best = folder.keep(state, last)
+                        progress.evaluated(state.step, loss, last.miou, last.pixel_accuracy, best)
+                    if evaluates or state.step % schedule.checkpoint_every == 0:
+                        folder.save(state)
+            if state.best is None:  # no step is left, but the best weights are missing
+                last = _evaluate(state, data.val, config, processes, dtype)
+                folder.keep_best(state, last)
+                folder.save(state)
+            del batches  # ends the worker processes
+        folder.report(data.val, str(device), reporter)
 
     result = TrainResult(
         checkpoint=output / BEST,
@@ -196,7 +212,7 @@ def _train(
     )
     if resumed_at == schedule.steps:
         ending = f"nothing left to train: all {schedule.steps} steps were done before"
-    console.print(Text(f"{ending}, best weights {result.checkpoint}"), soft_wrap=True)
+    reporter.say(f"{ending}, best weights {result.checkpoint}")
     return result
 
 
@@ -206,18 +222,18 @@ def _find_start(
     classes: ClassTable,
     processes: Processes,
     resume: bool,
-    console: Console,
+    reporter: Reporter,
 ) -> Checkpoint | None:
-    """The checkpoint to go on from, None for a new run; the same in every process."""
+    """Find the checkpoint to resume from, the same in every process; None for a new run."""
     previous = None
     if resume:
-        previous = find_resumable(output, config, classes, console)
+        previous = find_resumable(output, config, classes, reporter)
     else:
         require_unused(output)
     if not is_same_everywhere(0 if previous is None else previous.step, processes):
         raise CheckpointError(
-            f"{output}: the processes do not find the same checkpoint there; it has to lie where "
-            "all machines of the run see it"
+            f"{output}: the processes do not find the same checkpoint there; all machines of the "
+            "run have to see the same folder"
         )
     return previous
 
@@ -225,9 +241,9 @@ def _find_start(
 def _make_state(
     config: RunConfig, classes: ClassTable, previous: Checkpoint | None, device: torch.device
 ) -> tuple[TrainingState, torch.dtype | None, InitialWeights | None]:
-    """The state to begin with, the type for autocast, and where a new run's weights come from."""
+    """Build the first state, the type for autocast, and a record of a new run's weights."""
     torch.manual_seed(config.seed)
-    # A resumed run has its weights already, and need not find those it started from again.
+    # A resumed run has its weights already; the files it started from may be gone.
     is_new = previous is None
     pretrained = config.init.pretrained_backbone if is_new else False
     network = create_model(config.model, pretrained_backbone=pretrained)
@@ -253,12 +269,12 @@ def _evaluate(
     processes: Processes,
     dtype: torch.dtype | None,
 ) -> Scores:
-    """Scores of the averaged weights on the whole validation split, the same in every process."""
+    """Score the averaged weights on the validation split, with the same result in all processes."""
     images = make_eval_loader(
         val_set, rank=processes.rank, world=processes.world, config=config.loader
     )
-    # In the layout of a network just loaded: another one rounds otherwise, and the score would not
-    # be exactly that of the file. Updates are quicker in the layout of the trained network.
+    # In the layout of a network just loaded: any other rounds differently, and the scores would
+    # not be exactly those of the file. Updates are quicker in the layout of the trained network.
     model = state.average.model.to(memory_format=torch.contiguous_format)
     info = describe_network(config.model, val_set.classes, state.step, resize=config.data.resize)
     engine = TorchEngine(model, info, device=processes.device, dtype=dtype)
@@ -270,13 +286,12 @@ def _evaluate(
             f"split '{config.data.val_split}' has no labelled pixel to evaluate on; choose another "
             "data.val_split"
         )
-    return scores(matrix.matrix, absent_counts=absent_counts(val_set))
+    return scores(matrix.matrix, absent_counts=val_set.absent_counts)
 
 
 def _headline(
     config: RunConfig, data: _Data, processes: Processes, dtype: torch.dtype | None
 ) -> str:
-    arithmetic = "fp32" if dtype is None else str(dtype).removeprefix("torch.")
     height, width = config.augment.crop
     images = f"{len(data.train)} train"
     if data.pseudo is not None:
@@ -286,5 +301,5 @@ def _headline(
         f"{config.model.backbone} + {config.model.decoder}, {config.model.num_classes} classes, "
         f"{images} and {len(data.val)} val images; {config.train.steps} steps of "
         f"{config.train.batch_size} crops of {height}x{width} on {processes.world} x "
-        f"{processes.device.type} in {arithmetic}"
+        f"{processes.device.type} in {dtype_name(dtype)}"
     )

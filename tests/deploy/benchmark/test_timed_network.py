@@ -3,11 +3,11 @@ import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
+import eseg.runtime.sessions
 import numpy as np
 import pytest
 import torch
 
-import eseg.runtime.sessions
 from eseg.deploy.benchmark import torch_stages
 from eseg.deploy.benchmark.timed_network import (
     STAGES,

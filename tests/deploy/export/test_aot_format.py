@@ -8,8 +8,8 @@ from eseg.checkpoint import Checkpoint
 from eseg.deploy.export import aot_format as aot_file
 from eseg.deploy.export.export import ExportError, describe, export
 from eseg.engines.upsampling_torch import upsample_labels
-from eseg.runtime.predictor import Predictor
 from eseg.runtime.class_table import ClassTable
+from eseg.runtime.predictor import Predictor
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from eseg.runtime.sessions import open_session
 
 from eseg import __version__
 from eseg.checkpoint import Checkpoint, load_checkpoint, weights_digest
@@ -12,7 +13,6 @@ from eseg.config import to_plain
 from eseg.deploy.export import export
 from eseg.deploy.export.export import ExportError, default_output, export
 from eseg.engines.upsampling_torch import upsample_labels
-from eseg.runtime.sessions import open_session
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 import yaml
+from eseg.runtime.sessions import open_session
 
 from eseg.config import DataConfig
 from eseg.deploy.export import int8_openvino, quantise
@@ -13,7 +14,6 @@ from eseg.deploy.export.calibration import CalibrationImages
 from eseg.deploy.export.export import ExportError
 from eseg.deploy.export.quantise import export_int8
 from eseg.errors import DataError
-from eseg.runtime.sessions import open_session
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 

@@ -26,7 +26,7 @@ PACKAGES = ("eseg", "numpy", "pillow", "torch", "onnxruntime", "openvino", "numb
 """Distributions whose versions decide how fast something is."""
 
 _DECODING, _PRODUCTS = "decoding", "matrix products"
-"""What takes turns besides the networks; names of subjects hold an engine, so these differ."""
+"""Other things that take turns; names of subjects hold an engine, so these differ."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Measured:
     labels: list[np.ndarray]
 
     def seconds(self, stage: str = "whole") -> list[float]:
-        """Of every round, by stage; none if the subject has no such stage."""
-        return [taken[stage] for taken in self.rounds if stage in taken]
+        """Return the seconds of a stage in every round."""
+        return [taken[stage] for taken in self.rounds]
 
     @property
     def gflops_per_second(self) -> float:
@@ -81,22 +81,22 @@ class Benchmark:
     environment: dict[str, str | int | None]
 
     def ratio(self, measured: Measured) -> float:
-        """The whole time of a subject as a multiple of the first one's."""
+        """Return the whole time of a subject as a multiple of the first one's."""
         return ratio(measured.seconds(), self.measured[0].seconds())
 
     def peak_share(self, measured: Measured) -> float | None:
-        """Share of the machine's rate of matrix products that a network in fp32 attains."""
+        """Return a network's share of the rate of matrix products; None if it is not in fp32."""
         if not self.peak or measured.loaded.precision != "fp32":
             return None
         return measured.gflops_per_second / float(np.median(self.peak))
 
     def with_decoding(self, measured: Measured) -> list[float]:
-        """Seconds from an encoded image to labels: the sum of two times of the same round."""
+        """Return the seconds from an encoded image to labels: two times of the same round added."""
         return [sum(both) for both in zip(measured.seconds(), self.decoding, strict=True)]
 
     @property
     def unsteady(self) -> dict[str, float]:
-        """Subjects whose times spread more than they should, and how far."""
+        """Subjects whose times spread more than `UNSTEADY`, with their spread."""
         spreads = {m.subject.name: Times.of(m.seconds()).spread for m in self.measured}
         return {name: spread for name, spread in spreads.items() if spread > UNSTEADY}
 
@@ -122,7 +122,7 @@ def benchmark(
         images: Picture files; by default a street scene is drawn.
         rounds: Times per subject.
         seed: Of the order within rounds.
-        with_labels: Whether the labels of all images are wanted too.
+        with_labels: If True, keep the labels of all images too.
         reporter: Shows progress.
 
     Raises:
@@ -185,20 +185,20 @@ def measure(
     with_labels: bool = False,
     reporter: Reporter = SILENT,
 ) -> tuple[list[Measured], dict[str, list[float]]]:
-    """Let running networks, and whatever else there is, take turns on images of one size.
+    """Let running networks and other things take turns on images of one size.
 
     Args:
-        subjects: What the networks are.
+        subjects: The networks.
         networks: From `running`.
         images: uint8 RGB (height, width, 3); round after round the next of them is taken.
-        others: What else takes turns, by name.
+        others: Other things that take turns, by name.
         rounds: How many.
         seed: Of the order within rounds.
-        with_labels: Whether the labels of all images are wanted too.
+        with_labels: If True, keep the labels of all images too.
         reporter: Shows progress.
 
     Returns:
-        What was measured of each subject, and the results of the others.
+        Measurements of each subject, and the results of the others.
     """
     size = (images[0].shape[0], images[0].shape[1])
     loaded: dict[str, LoadedNetwork] = {}
@@ -231,20 +231,20 @@ def measure(
 
 @contextmanager
 def running(subjects: Sequence[Subject]) -> Iterator[dict[str, Remote]]:
-    """The networks by their subjects' names, each in a process of its own, ended afterwards."""
+    """Start the networks, each in a process of its own, and end them afterwards."""
     with ExitStack() as stack:
         yield {subject.name: stack.enter_context(start(subject)) for subject in subjects}
 
 
 def start(subject: Subject) -> Remote:
-    """A `TimedNetwork` in a process of its own."""
+    """Start a `TimedNetwork` in a process of its own."""
     return Remote(subject.name, TimedNetwork, subject)
 
 
 def agree_on_size(
     fixed: Mapping[Path, tuple[int, int] | None], wanted: tuple[int, int] | None
 ) -> tuple[int, int] | None:
-    """The one (height, width) that all files take; None if they and the caller leave it open.
+    """Find the one (height, width) that all files take; None if all leave it open.
 
     Args:
         fixed: The only size that each file takes, or None if it takes every size.

@@ -54,7 +54,7 @@ class Candidate:
         miou: The paper's mIoU on Cityscapes val, in per cent.
         profile: Parameters, and multiply-accumulates at this size.
         times: From a uint8 image in memory to uint8 labels in memory.
-        images: How many were timed; one where that left no hope.
+        images: Number that was timed; one where that was hopeless.
         holds: True if 95 % of the images took no longer than the rate allows.
     """
 
@@ -82,10 +82,10 @@ class Choice:
     Attributes:
         fps: The rate that was asked for, in images per second.
         size: (height, width) of the images.
-        engine: What ran the networks.
+        engine: Engine that ran the networks.
         engines: Median ms of the smallest preset on each engine; one alone if it was given.
         candidates: The presets, those with few multiply-accumulates first.
-        smaller_size: Where none holds the rate: a smaller size at which the fastest does.
+        smaller_size: If none holds the rate, a smaller size at which the fastest does.
     """
 
     fps: float
@@ -97,7 +97,7 @@ class Choice:
 
     @property
     def best(self) -> Candidate | None:
-        """Of those that hold the rate the most accurate, and of equals the fastest."""
+        """The most accurate that holds the rate, and of equals the fastest."""
         return max(
             (candidate for candidate in self.candidates if candidate.holds),
             key=lambda candidate: (candidate.miou, -candidate.times.median),
@@ -117,7 +117,7 @@ def choose(
     rounds: int = 20,
     reporter: Reporter = SILENT,
 ) -> Choice:
-    """Time the presets and see which of them hold a rate.
+    """Time the presets and find those that hold a rate.
 
     A rate is held where the 95th percentile of the time from a uint8 image in memory to uint8
     labels in memory is no longer than the rate allows. Weights are random, so that making labels
@@ -126,7 +126,7 @@ def choose(
     Args:
         fps: Images per second, above 0.
         size: (height, width) of the images.
-        engine: What runs the networks; by default the one that is fastest for the smallest preset.
+        engine: Engine that runs the networks; by default the fastest for the smallest preset.
         family: `lite`, `full`, or `all`.
         device: Where to compute; the fastest there is by default.
         precision: `auto`, `fp32`, `bf16` or `fp16`.
@@ -186,7 +186,7 @@ def choose(
 
 
 def members(family: str) -> list[str]:
-    """The presets of a family; raises `BenchmarkError` for any but those of `Family`."""
+    """List the presets of a family; raise `BenchmarkError` for any but those of `Family`."""
     if family not in get_args(Family):
         raise BenchmarkError(f"`family` {family!r} is not one of {', '.join(get_args(Family))}")
     wanted = {"all": (True, False), "lite": (True,), "full": (False,)}[family]
@@ -196,7 +196,7 @@ def members(family: str) -> list[str]:
 def _compare_engines(
     subjects: dict[str, Subject], pixels: np.ndarray, reporter: Reporter
 ) -> dict[str, float]:
-    """Median ms of one network by engine."""
+    """Return the median ms of one network by engine."""
     with ExitStack() as stack:
         networks = {name: stack.enter_context(start(s)) for name, s in subjects.items()}
         for engine, network in networks.items():
@@ -217,7 +217,7 @@ def _time_presets(
     rounds: int,
     reporter: Reporter,
 ) -> dict[str, list[float]]:
-    """Seconds of every round by preset; one alone where it leaves no hope."""
+    """Return the seconds of every round by preset; only one where it is hopeless."""
     turns, seconds = {}, {}
     with ExitStack() as stack:
         for preset, subject in subjects.items():
@@ -241,7 +241,7 @@ def _find_smaller_size(
     rounds: int,
     reporter: Reporter,
 ) -> SmallerSize | None:
-    """The first smaller size of about this shape that is tried and holds it; None without any."""
+    """Find a smaller size of about this shape that holds the rate; None if no tried one does."""
     scale = min(0.95, math.sqrt(1000 / fps / candidate.times.p95))
     with start(subject) as network:
         for _ in range(_SIZES_TRIED):

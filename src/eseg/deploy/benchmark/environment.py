@@ -1,19 +1,20 @@
-"""What every measurement says about the machine and the versions that it was taken with."""
+"""Description of the machine and the versions that a measurement was taken with."""
 
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
+from eseg.data.cores import usable_cores
+
 
 def describe_environment(
     packages: Iterable[str] = ("eseg", "numpy", "torch"),
 ) -> dict[str, str | int | None]:
-    """Hardware, commit and versions.
+    """Describe hardware, commit and versions.
 
     Args:
         packages: Names of the distributions whose versions matter.
@@ -25,26 +26,12 @@ def describe_environment(
     """
     return {
         "cpu": _cpu_model(),
-        "cores": len(_usable_processors()),
+        "cores": usable_cores(),
         "gpu": _gpu_model(),
         "commit": _commit(),
         "python": platform.python_version(),
         **{name: _version(name) for name in packages},
     }
-
-
-def physical_cores() -> int:
-    """Cores that this process may use; two hardware threads of one core count once."""
-    siblings = set()
-    for processor in _usable_processors():
-        path = Path(f"/sys/devices/system/cpu/cpu{processor}/topology/thread_siblings_list")
-        siblings.add(path.read_text() if path.exists() else str(processor))
-    return len(siblings)
-
-
-def _usable_processors() -> set[int]:
-    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
-    return affinity(0) if affinity else set(range(os.cpu_count() or 1))
 
 
 def _version(package: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The highest rate at which this machine multiplies matrices, to measure networks against."""
+"""Rate of matrix products on this machine, to measure networks against."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class MatrixProducts:
         _, self._library, self._side, self._multiply = max(tried, key=lambda one: one[0])
 
     def about(self) -> dict[str, str | int]:
-        """The library and the side of the matrices that were fastest."""
+        """Return the library and the side of the matrices that were fastest."""
         return {"library": self._library, "side": self._side}
 
     def turn(self, _: int) -> float:
-        """The rate of one product in GFLOP/s; another goes ahead untimed."""
+        """Return the rate of one product in GFLOP/s; another goes ahead untimed."""
         self._multiply()
         return _rate(self._side, _seconds(self._multiply))
 
@@ -54,7 +54,7 @@ def _blas_product(side: int) -> Callable[[], object]:
 
 
 def _onednn_product(side: int) -> Callable[[], object]:
-    """By the library of torch's convolutions, which may be far faster than that of `torch.mm`."""
+    """Multiply by the library of torch's convolutions, often far faster than that of `torch.mm`."""
     left, right = (torch.rand(side, side).to_mkldnn() for _ in range(2))
 
     @torch.inference_mode()

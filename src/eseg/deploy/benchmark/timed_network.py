@@ -1,4 +1,4 @@
-"""Network timed stage by stage, in a process of its own.
+"""Networks timed stage by stage, each in a process of its own.
 
 Nothing here imports torch before a network needs it: the memory that an exported network takes in
 its process is then what it takes on a robot.

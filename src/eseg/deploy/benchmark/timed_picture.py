@@ -1,4 +1,4 @@
-"""The image that networks are timed on: a file, or a street scene drawn for the purpose."""
+"""Images that networks are timed on: files, or a street scene drawn for the purpose."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _SCENE = (0, 1, 0)
 
 @dataclass(frozen=True)
 class TimedPicture:
-    """An image, decoded and not.
+    """An image, decoded and encoded.
 
     Attributes:
-        source: Where it comes from, for the record.
+        source: Its origin, for the record.
         pixels: uint8 RGB (height, width, 3).
         encoded: A picture file of the same size.
         encoding: Its format: `JPEG`, `PNG`.
@@ -43,15 +43,15 @@ class TimedPicture:
         return self.pixels.shape[0], self.pixels.shape[1]
 
     def decode(self) -> np.ndarray:
-        """The pixels, anew from the encoded file."""
+        """Decode the encoded file."""
         return as_pixels(Image.open(io.BytesIO(self.encoded)))
 
 
 def check_pictures(files: Iterable[Path], size: tuple[int, int] | None) -> None:
-    """Refuse at once what `load_picture` and `draw_picture` would, where they come in late.
+    """Refuse early what `load_picture` and `draw_picture` would refuse later.
 
     Raises:
-        ImageError: A file is missing, damaged or no picture.
+        ImageError: A file is missing, damaged or not a picture.
         BenchmarkError: The size is out of range.
     """
     _check_size(size)
@@ -60,12 +60,12 @@ def check_pictures(files: Iterable[Path], size: tuple[int, int] | None) -> None:
 
 
 def load_picture(file: Path, size: tuple[int, int] | None = None) -> TimedPicture:
-    """An image file, resized where another (height, width) is wanted.
+    """Load an image file, and resize it if another (height, width) is wanted.
 
     Then it is also encoded anew, as a JPEG: decoding takes a time that depends on the size.
 
     Raises:
-        ImageError: The file is missing, damaged or no picture.
+        ImageError: The file is missing, damaged or not a picture.
         BenchmarkError: The size is out of range.
     """
     _check_size(size)
@@ -80,7 +80,7 @@ def load_picture(file: Path, size: tuple[int, int] | None = None) -> TimedPictur
 
 
 def draw_picture(size: tuple[int, int]) -> TimedPicture:
-    """A procedural street scene of a (height, width).
+    """Draw a procedural street scene of a (height, width).
 
     Raises:
         BenchmarkError: The size is out of range.
@@ -98,4 +98,4 @@ def _as_jpeg(source: str, pixels: np.ndarray) -> TimedPicture:
 
 def _check_size(size: tuple[int, int] | None) -> None:
     if size is not None and not all(1 <= side <= MAX_SIDE for side in size):
-        raise BenchmarkError(f"--size {size[0]}x{size[1]}: sides are from 1 to {MAX_SIDE} pixels")
+        raise BenchmarkError(f"`size` {size[0]}x{size[1]}: sides are from 1 to {MAX_SIDE} pixels")

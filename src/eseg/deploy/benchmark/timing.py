@@ -33,7 +33,7 @@ class Times:
 
     @classmethod
     def of(cls, seconds: Sequence[float]) -> Times:
-        """Of at least one time in seconds; percentiles between two times are interpolated."""
+        """Summarise at least one time in seconds, interpolating percentiles between two times."""
         low, middle, high = np.percentile(np.asarray(seconds) * 1000, (5, 50, 95))
         return cls(float(middle), float(low), float(high))
 
@@ -54,13 +54,13 @@ def take_turns(
     seed: int = 0,
     reporter: Reporter = SILENT,
 ) -> dict[str, list[Result]]:
-    """Let everybody take one turn per round, in a new order every round.
+    """Let all take one turn per round, in a new order every round.
 
-    Whatever slows the machine down for a while then slows all of them down alike.
+    A slow phase of the machine then slows all of them down alike.
 
     Args:
-        turns: What to do in a turn, by name; it is given the number of the round.
-        rounds: How many there are.
+        turns: Functions of a turn, by name; they are given the number of the round.
+        rounds: Number of rounds.
         seed: Of the order.
         reporter: Shows progress.
 

@@ -50,8 +50,8 @@ def onnx_model(
 def onnx_model_of(pixels: PixelNetwork, size: tuple[int, int] | None = None) -> onnx_ir.Model:
     """Build an ONNX model of a network that is ready for export; see `onnx_model`.
 
-    Nothing that only torch's exporter wanted to say is left in it, such as the paths of source
-    files. Where they are not fixed, the axes are called height, width, rows and columns.
+    The exporter's own notes, such as paths of source files, are removed. Axes that are not fixed
+    are called height, width, rows and columns.
     """
     try:
         import onnx_ir

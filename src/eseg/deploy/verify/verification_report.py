@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageFilter
 
-from eseg.deploy.verify.verify import ComparedImage, Verification, percent
+from eseg.deploy.verify.verification import ComparedImage, Verification, percent
+from eseg.reports.picture_sheet import Panel, Row, fitted, paint_sheet, painted, shown_classes
 from eseg.reports.table import Table
-from eseg.runtime.pictures import (
-    INK,
-    PAPER,
-    Colour,
-    colourise,
-    legend_entries,
-    legend_strip,
-    stacked,
-)
-from eseg.runtime.writing import output_errors
+from eseg.runtime.class_table import Colour
 
 _MARK: Colour = (255, 0, 80)
 _FADED = 0.6
@@ -38,54 +29,38 @@ def verification_table(result: Verification) -> Table:
 
 
 def worst_picture(result: Verification, cell: int = 640) -> Image.Image:
-    """The image that differs most: itself, where it differs, and both sides' labels.
+    """Draw the image that differs most, where it differs, and the labels of both sides.
 
     Args:
-        result: What to show.
+        result: A verification.
         cell: Side in pixels of the square that each of the four pictures is fitted into.
     """
-    worst, colours = result.worst, result.classes.colours
-    font_size, gap = max(13, cell // 32), max(6, cell // 64)
-    panels = [
-        (worst.name, worst.image, Image.Resampling.LANCZOS),
-        (
-            f"{percent(worst.agreement)} equal, the rest marked",
-            marked(worst),
-            Image.Resampling.LANCZOS,
-        ),
-        ("checkpoint", colourise(worst.expected, colours), Image.Resampling.NEAREST),
-        ("file", colourise(worst.given, colours), Image.Resampling.NEAREST),
-    ]
-    font = ImageFont.load_default(font_size)
-    height, width = worst.image.shape[:2]
-    scale = cell / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    row_height = size[1] + 2 * font_size
-    grid = Image.new("RGB", (2 * size[0] + 3 * gap, 2 * row_height + gap), PAPER)
-    draw = ImageDraw.Draw(grid)
-    for index, (title, pixels, resampling) in enumerate(panels):
-        left, top = gap + index % 2 * (size[0] + gap), index // 2 * row_height
-        draw.text((left, top + font_size), title, fill=INK, font=font, anchor="lm")
-        picture = Image.fromarray(pixels).resize(size, resampling)
-        grid.paste(picture, (left, top + 2 * font_size))
-
-    shown = {int(label) for label in np.unique([worst.expected, worst.given])}
-    entries = legend_entries(result.classes.names, colours, shown)
-    return stacked([grid, legend_strip(entries, grid.width, font_size, margin=gap)])
-
-
-def save_worst_picture(result: Verification, path: Path) -> None:
-    """Write `worst_picture` as PNG.
-
-    Raises:
-        OutputError: The file cannot be written.
-    """
-    with output_errors(path):
-        worst_picture(result).save(path, format="PNG")
+    worst, classes = result.worst, result.classes
+    equal = f"{percent(worst.agreement)} equal, the rest marked"
+    return paint_sheet(
+        [
+            Row(
+                [
+                    Panel(fitted(worst.image, cell), worst.name),
+                    Panel(fitted(marked(worst), cell), equal),
+                ]
+            ),
+            Row(
+                [
+                    Panel(painted(worst.expected, classes, cell), "checkpoint"),
+                    Panel(painted(worst.given, classes, cell), "file"),
+                ]
+            ),
+        ],
+        legend=shown_classes(classes, (worst.expected, worst.given)),
+        font_size=max(13, cell // 32),
+        gap=max(6, cell // 64),
+        column_width=cell // 2,
+    )
 
 
 def marked(compared: ComparedImage) -> np.ndarray:
-    """The faded image with a mark wherever the labels differ, each a pixel wider to be seen.
+    """Fade the image and mark where the labels differ, one pixel wider on each side.
 
     Returns:
         uint8 RGB (height, width, 3).
@@ -117,12 +92,12 @@ def verification_notes(result: Verification) -> list[str]:
 
 
 def _cells(expected: float, given: float) -> tuple[str, str, str]:
-    """Both IoUs, and what the file gains in points of 100; a dash where a class is nowhere."""
+    """Format both IoUs, and the file's gain in points of 100; a dash for a class that is absent."""
     shown = ["-" if math.isnan(iou) else f"{iou:.4f}" for iou in (expected, given)]
     gain = 100 * (given - expected)
     return shown[0], shown[1], "-" if math.isnan(gain) else _points(gain, 2)
 
 
 def _points(gain: float, digits: int) -> str:
-    """A gain with its sign, which for zero is always plus."""
+    """Format a gain with its sign, which for zero is always plus."""
     return f"{round(gain, digits) + 0.0:+.{digits}f}"

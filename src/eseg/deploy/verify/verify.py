@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,142 +13,24 @@ import torch
 from eseg.checkpoint import Checkpoint, load_checkpoint
 from eseg.config import DataConfig, open_split
 from eseg.data.dataset import SegmentationDataset, evenly_spaced
-from eseg.data.folder import absent_counts
 from eseg.data.transforms import CropWindow, resize_image, resize_mask
 from eseg.deploy.export.quantise import MAX_DROP
 from eseg.deploy.verify.reference import (
-    LogitsDifference,
     compare_logits,
     known_mistakes,
     open_reference,
 )
+from eseg.deploy.verify.verification import ComparedImage, Tolerance, Verification, percent
 from eseg.engines.torch_engine import TorchEngine
 from eseg.errors import DataError, ExportFileError
-from eseg.metrics import ConfusionMatrix, Scores, scores
+from eseg.metrics import ConfusionMatrix, scores
 from eseg.reports.reporter import SILENT, Reporter
-from eseg.runtime.class_table import IGNORE_INDEX, ClassTable, Sample, require_same_classes
+from eseg.runtime.class_table import IGNORE_INDEX, Sample, require_same_classes
 from eseg.runtime.engine_table import format_of, open_engine
-from eseg.runtime.network_info import FilePrecision, NetworkInfo
+from eseg.runtime.network_info import FilePrecision
 
 AGREEMENT: dict[FilePrecision, float] = {"fp32": 0.999, "fp16": 0.995, "int8": 0.985}
 """Share of all labels that must be equal by default, by the arithmetic of the file."""
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """Largest accepted difference between an exported file and its checkpoint.
-
-    Attributes:
-        agreement: Share of all pixels that must get the checkpoint's label, in [0, 1].
-        max_drop: Points of mIoU, of 100, that may be lost.
-    """
-
-    agreement: float
-    max_drop: float
-
-
-@dataclass(frozen=True)
-class ComparedImage:
-    """One image as checkpoint and file label it.
-
-    Attributes:
-        name: The sample's name, unique in its split.
-        image: The image as both have seen it, uint8 RGB (height, width, 3).
-        expected: The checkpoint's labels, uint8 (height, width).
-        given: The file's labels.
-    """
-
-    name: str
-    image: np.ndarray
-    expected: np.ndarray
-    given: np.ndarray
-
-    @property
-    def agreement(self) -> float:
-        """Share of the pixels that have the same label."""
-        return float((self.expected == self.given).mean())
-
-
-@dataclass(frozen=True)
-class Verification:
-    """Comparison of an exported file with its checkpoint.
-
-    Attributes:
-        file: The exported file.
-        info: Its description.
-        engine: Engine that ran it.
-        classes: The classes of both.
-        images: Number of images.
-        resized: Number of them that were resized to the only size that the file takes.
-        agreement: Share of all pixels that have the same label.
-        labelled_agreement: The same among the pixels whose true class is known.
-        expected: The checkpoint's scores.
-        given: The file's scores.
-        worst: The image with the lowest agreement.
-        logits: Distance between the logits of that image; None for a file of labels.
-        clues: Likely explanations of the differences, a line each.
-        tolerance: Accepted differences.
-    """
-
-    file: Path
-    info: NetworkInfo
-    engine: str
-    classes: ClassTable
-    images: int
-    resized: int
-    agreement: float
-    labelled_agreement: float
-    expected: Scores
-    given: Scores
-    worst: ComparedImage
-    logits: LogitsDifference | None
-    clues: tuple[str, ...]
-    tolerance: Tolerance
-
-    @property
-    def drop(self) -> float:
-        """Points of mIoU, of 100, that the file loses; below 0 if it is better."""
-        return 100 * (self.expected.miou - self.given.miou)
-
-    @property
-    def failure(self) -> str | None:
-        """Reason why the file does not pass, in one line; None if it passes."""
-        if not self.agreement >= self.tolerance.agreement:
-            return (
-                f"only {percent(self.agreement)} of the labels are the checkpoint's; at least "
-                f"{100 * self.tolerance.agreement:g} % must be"
-            )
-        if not self.drop <= self.tolerance.max_drop:
-            return (
-                f"{self.drop:.2f} points of mIoU are lost; at most {self.tolerance.max_drop:g} "
-                "may be"
-            )
-        return None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything but the picture, as JSON can hold it."""
-        expected, given = self.expected.to_dict(), self.given.to_dict()
-        return {
-            "file": str(self.file),
-            "engine": self.engine,
-            "precision": self.info.precision,
-            "outputs": self.info.outputs,
-            "size": self.info.size,
-            "images": self.images,
-            "resized": self.resized,
-            "passed": self.failure is None,
-            "failure": self.failure,
-            "clues": self.clues,
-            "tolerance": asdict(self.tolerance),
-            "agreement": self.agreement,
-            "labelled_agreement": self.labelled_agreement,
-            "miou": {"checkpoint": expected["miou"], "file": given["miou"]},
-            "drop": self.drop,
-            "classes": self.classes.names,
-            "iou": {"checkpoint": expected["iou"], "file": given["iou"]},
-            "worst": {"name": self.worst.name, "agreement": self.worst.agreement},
-            "logits": None if self.logits is None else asdict(self.logits),
-        }
 
 
 def verify(
@@ -224,7 +105,7 @@ def verify(
             "compare; take another split"
         )
 
-    absent = absent_counts(dataset)
+    absent = dataset.absent_counts
     result = Verification(
         file=path,
         info=info,
@@ -288,11 +169,6 @@ class _Tally:
         self.given.update(torch.from_numpy(compared.given), truth)
         if compared.agreement < self._lowest:
             self.worst, self._lowest = compared, compared.agreement
-
-
-def percent(share: float) -> str:
-    """A share in per cent, rounded down: what falls short of 100 % must not read so."""
-    return f"{math.floor(1e5 * share) / 1e3:g} %"
 
 
 def _fitted(sample: Sample, size: tuple[int, int] | None) -> tuple[Sample, bool]:

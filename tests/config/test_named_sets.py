@@ -1,4 +1,4 @@
-"""Official data sets in their own layouts: class tables, pairs, values, and what is not there."""
+"""Named data sets in their own layouts: class tables, pairs, values, and what is not there."""
 
 import json
 import shutil
@@ -10,12 +10,13 @@ from cityscapesscripts.helpers.labels import labels as cityscapes_labels
 from PIL import Image
 
 from eseg.cli.options import BUILT_IN_SETS
-from eseg.config import BUILT_IN, DataConfig, class_table, load_dataset, open_split
+from eseg.config import NAMED_SETS, DataConfig, NamedSet, class_table, load_dataset, open_split
 from eseg.data import ade20k, camvid, cityscapes, vistas
-from eseg.data.folder import absent_counts
-from eseg.data.official import OFFICIAL
+from eseg.data.dataset_names import DATASET_NAMES
 from eseg.errors import ConfigError, DataError
 from eseg.runtime.class_table import IGNORE_INDEX
+
+ON_DISK = [name for name, named in NAMED_SETS.items() if named.describe is not None]
 
 CAMVID_COLOURS = """
 64 128 64	Animal
@@ -112,8 +113,9 @@ def test_camvid_is_that_of_its_list_of_colours():
 
 
 def test_the_built_in_names_are_those_that_help_and_errors_give(tmp_path, monkeypatch):
-    assert ", ".join(BUILT_IN) == BUILT_IN_SETS
-    assert set(BUILT_IN) == {"streets", *OFFICIAL}
+    assert tuple(NAMED_SETS) == DATASET_NAMES
+    assert ", ".join(NAMED_SETS) == BUILT_IN_SETS
+    assert set(NAMED_SETS) == {"streets", *ON_DISK}
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=f"citiscapes: neither .*{BUILT_IN_SETS}"):
         load_dataset("citiscapes")
@@ -240,10 +242,10 @@ def test_camvid_in_the_original_layout(tmp_path):
         opened("camvid", tmp_path, "train")
 
 
-@pytest.mark.parametrize("name", OFFICIAL)
+@pytest.mark.parametrize("name", ON_DISK)
 def test_the_rule_for_classes_that_are_nowhere_true(official_root, name):
     """CamVid has no evaluation of its own that would count them."""
-    assert absent_counts(opened(name, official_root(name), "val")) == (name != "camvid")
+    assert opened(name, official_root(name), "val").absent_counts == (name != "camvid")
 
 
 @pytest.mark.parametrize("name", ["cityscapes", "ade20k", "vistas"])
@@ -255,7 +257,7 @@ def test_images_without_masks_have_no_labels(official_root, name):
     image, mask, _ = folder[0]
     assert mask.shape == image.shape[:2]
     assert (mask == IGNORE_INDEX).all()
-    with pytest.raises(DataError, match=r"split 'test' .* images but no masks: .*--submission"):
+    with pytest.raises(DataError, match=r"split 'test' .* images but no masks: .*`submission`"):
         opened(name, root, "test")
 
 
@@ -281,20 +283,34 @@ def test_what_is_not_unpacked_is_named_with_its_source(copy, name, gone, split, 
         opened(name, root, split)
 
 
-@pytest.mark.parametrize("name", OFFICIAL)
+@pytest.mark.parametrize("name", ON_DISK)
 def test_wrong_roots(official_root, tmp_path, name):
-    source = OFFICIAL[name].source
+    source = NAMED_SETS[name].source
     with pytest.raises(DataError) as error:
         load_dataset(name, tmp_path)
     assert source in str(error.value)
     with pytest.raises(DataError, match="there is no such folder"):
         load_dataset(name, tmp_path / "absent")
-    with pytest.raises(ConfigError, match=rf"{name}: say where .* data.root=PATH .* --root PATH"):
+    with pytest.raises(
+        ConfigError,
+        match=rf"{name}: say where .* `root` \(data.root=PATH in a run\); .*{source[:20]}",
+    ):
         load_dataset(name)
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "unpacked").symlink_to(official_root(name))
-    with pytest.raises(DataError, match=r"it is in .*/data/unpacked: give that as the root"):
+    with pytest.raises(DataError, match=r"it is in .*/data/unpacked: give that as `root`"):
         load_dataset(name, tmp_path / "data")
+
+
+def test_a_set_without_files_has_none_to_examine():
+    with pytest.raises(ConfigError, match="streets is made on the fly: there are no files"):
+        load_dataset("streets")
+
+
+def test_a_record_is_on_the_disk_or_generated():
+    for options in ({}, {"describe": ade20k.describe, "generate": lambda data, split: None}):
+        with pytest.raises(ValueError, match="either `describe` or `generate`"):
+            NamedSet("nowhere", **options)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,137 @@
+"""Progress of training: a live line on a terminal, a line now and then in a file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from types import TracebackType
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    track,
+)
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from eseg.reports.reporter import Reporter, TrainingProgress
+from eseg.reports.table import Table
+
+SECONDS_BETWEEN_LINES = 30
+"""Time between two progress lines in output to a file."""
+
+Item = TypeVar("Item")
+
+
+class TrainingReporter(Reporter):
+    """Reporter of the verbs that train.
+
+    Args:
+        console: Console to print on.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def say(self, text: str) -> None:
+        """Print a line as it is, without wrapping: a path broken in two cannot be copied."""
+        self._console.print(Text(text), soft_wrap=True)
+
+    def show(self, table: Table) -> None:
+        """Print a table."""
+        drawn = RichTable(title=table.title or None)
+        for index, heading in enumerate(table.headings):
+            drawn.add_column(heading, justify="right" if index else "left")
+        for index, row in enumerate((*table.rows, *table.totals)):
+            if index == len(table.rows):
+                drawn.add_section()
+            style = "bold" if index in table.strong else ""
+            drawn.add_row(*(Text(cell, style) for cell in row))
+        self._console.print(drawn)
+
+    def track(
+        self, items: Iterable[Item], *, total: int | None = None, description: str = ""
+    ) -> Iterable[Item]:
+        """Pass items on behind a progress bar, on a terminal."""
+        return track(
+            items,
+            description,
+            total=total,
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+
+    def training(self, steps: int, done: int) -> RichTrainingProgress:
+        """Show the progress of a training run for as long as the block lasts."""
+        return RichTrainingProgress(self._console, steps, done)
+
+
+class RichTrainingProgress(TrainingProgress):
+    """Progress line with loss, learning rate, throughput, memory and time left.
+
+    In output to a file, a line every `SECONDS_BETWEEN_LINES` takes its place.
+
+    Args:
+        console: Console to print on.
+        steps: Length of the run.
+        done: Steps done before, in a resumed run.
+    """
+
+    def __init__(self, console: Console, steps: int, done: int) -> None:
+        self._console = console
+        self.steps = steps
+        self._bar = Progress(
+            TextColumn("step"),
+            MofNCompleteColumn(),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._printed = time.perf_counter()
+        self._task = self._bar.add_task("train", total=steps, completed=done, figures="")
+
+    def advance(
+        self, loss: float, lr: float, images_per_second: float, peak_memory_mib: float
+    ) -> None:
+        """Show the figures of a step."""
+        figures = (
+            f"loss {loss:.3f}  lr {lr:.2g}  {images_per_second:.1f} img/s  "
+            f"{peak_memory_mib:.0f} MiB"
+        )
+        self._bar.update(self._task, advance=1, figures=figures)
+        now = time.perf_counter()
+        if self._bar.disable and now - self._printed > SECONDS_BETWEEN_LINES:
+            self._printed = now
+            done = int(self._bar.tasks[0].completed)
+            self._console.print(f"step {done}/{self.steps}  {figures}", highlight=False)
+
+    def evaluated(
+        self, step: int, loss: float, miou: float, pixel_accuracy: float, best_miou: float
+    ) -> None:
+        """Print a line about an evaluation, which stays."""
+        self._console.print(
+            f"step {step}/{self.steps}  loss {loss:.3f}  val mIoU [bold]{miou:.4f}[/bold]  "
+            f"pixel accuracy {pixel_accuracy:.4f}  best {best_miou:.4f}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    def __enter__(self) -> RichTrainingProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bar.stop()

@@ -1,0 +1,7 @@
+"""Names of the data sets that need no YAML, as the command line lists them.
+
+The module imports nothing, so that `eseg --help` stays quick; the records are in
+`eseg.config.named_sets`.
+"""
+
+DATASET_NAMES = ("streets", "cityscapes", "ade20k", "vistas", "vistas_v2", "camvid")
