@@ -1,4 +1,4 @@
-"""Whether `eseg verify` catches broken exports of a trained checkpoint.
+"""Broken exports of a trained checkpoint, each of which `eseg verify` has to catch.
 
     python benchmarks/broken_exports.py BEST.pt --stale LAST.pt --data DATASET.yaml
 
@@ -24,7 +24,7 @@ from torch import Tensor
 from eseg.checkpoint import Checkpoint, load_checkpoint
 from eseg.config import DataConfig
 from eseg.deploy.benchmark.environment import describe_environment
-from eseg.deploy.export.export import GRAPH_FORMATS, describe
+from eseg.deploy.export.onnx_format import onnx_model_of, save_onnx
 from eseg.deploy.export.pixel_network import PixelNetwork
 from eseg.deploy.verify.verify import verify
 from eseg.models.layers import Normalize
@@ -82,11 +82,10 @@ def measure(
     Yields:
         What the export is, whether the verdict is the right one, and the verdict.
     """
-    tools = GRAPH_FORMATS["onnx"]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
         for name, broken, network in networks(checkpoint, stale):
-            tools.save(tools.build(network), path, describe(checkpoint, outputs=network.outputs))
+            save_onnx(onnx_model_of(network), path, checkpoint.describe(outputs=network.outputs))
             result = verify(path, checkpoint, data, limit=limit)
             verdict = result.to_dict()
             del verdict["file"]

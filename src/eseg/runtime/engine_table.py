@@ -96,7 +96,14 @@ def open_engine(source: Any, *, engine: str | None = None, **options: Any) -> En
                 f"{source}: an exported network runs at one scale and unmirrored; `scales` and "
                 "`flip` need the checkpoint"
             )
-    opener: Callable[[Any, str, EngineOptions], Engine] = import_module(ENGINES[name]).open_network
+    try:
+        module = import_module(ENGINES[name])
+    except ImportError as error:
+        raise EngineError(
+            f"the engine {name} cannot be imported ({error}); install eseg with all of its "
+            "dependencies, or export the network as an .onnx file"
+        ) from None
+    opener: Callable[[Any, str, EngineOptions], Engine] = module.open_network
     return opener(source, name, chosen)
 
 
@@ -119,7 +126,7 @@ def choose_engine(source: Any, engine: str | None = None) -> str:
             return name
     assert engine is not None
     if form is None:
-        wanted = next(name for name, other in EXPORT_FORMATS.items() if engine in other.engines)
+        wanted = next(name for name, f in EXPORT_FORMATS.items() if engine == f.engines[0])
         raise EngineError(
             f"{engine} does not run checkpoints; export it first: eseg export, format {wanted}"
         )
