@@ -13,13 +13,13 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from eseg.choices import EngineName
 from eseg.errors import EngineError, ExportFileError
 from eseg.runtime.engine import EngineOptions
 from eseg.runtime.engine_table import (
     CHECKPOINT_ENGINES,
     ENGINES,
     EXPORT_FORMATS,
-    EngineName,
     choose_engine,
     format_of,
     open_engine,
@@ -140,8 +140,8 @@ def test_the_suffix_tells_the_format_and_the_default_engine(name, form, default)
     ("name", "engine", "words"),
     [
         ("best.pt", "onnxruntime", r"onnxruntime does not run checkpoints; export.* format onnx$"),
-        ("best.pt", "openvino", r"export it first, in the format openvino$"),
-        ("best.pt", "aotinductor", r"export it first, in the format pt2$"),
+        ("best.pt", "openvino", r"export it first: eseg export, format openvino$"),
+        ("best.pt", "aotinductor", r"export it first: eseg export, format pt2$"),
         (object(), "onnxruntime", r"onnxruntime does not run checkpoints; export it first"),
         ("best.onnx", "torch", r"best\.onnx: torch does not run \.onnx files.* the checkpoint$"),
         ("best.xml", "compile", r"best\.xml: compile does not run.*take openvino, or"),

@@ -80,7 +80,9 @@ def verify(
         raise ValueError(f"`limit` must be at least 1 image, not {limit}")
     path = Path(file)
     if format_of(path) is None:
-        raise ExportFileError(f"{path}: not an exported file (.onnx, .xml or .pt2); export one")
+        raise ExportFileError(
+            f"{path}: not an exported file (.onnx, .xml or .pt2); write one: eseg export"
+        )
     exported = open_engine(path, engine=engine, device=device)
     if not isinstance(checkpoint, Checkpoint):
         checkpoint = load_checkpoint(checkpoint)
