@@ -1,11 +1,11 @@
-"""From image to labels on a CPU: every engine, and the plain graph that does it all, in one run.
+"""Times from image to labels on a CPU: every engine and the plain graph, in one run.
 
     python benchmarks/inference_speed.py BEST.pt --images FOLDER
     python benchmarks/inference_speed.py BEST.pt --images FOLDER --int8 BEST_1024x2048_int8.xml
 
-The plain graph, with upsampling and argmax inside, runs in ONNX Runtime and is what ratios are to.
-Real images are resized to the size and wait in memory. What the labels stage takes of a frame is
-measured on them, and on noise for the worst case. Labels of every engine are compared with torch's.
+Ratios are relative to the plain graph, with upsampling and argmax inside, in ONNX Runtime. Real
+images are resized to the size and kept in memory. The share of the labels stage is measured on
+them, and on noise for the worst case. Labels of every engine are compared with torch's.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-# Every network has a process of its own, which imports this file: what is heavy is imported below,
-# so that the memory of exported networks is theirs alone.
+# Every network has a process of its own, which imports this file. Heavy imports are in the
+# functions, so that the memory of exported networks is theirs alone.
 if TYPE_CHECKING:
     from eseg.checkpoint import Checkpoint
     from eseg.choices import Outputs
@@ -39,7 +39,7 @@ EXPORTS: dict[str, tuple[str, str, Outputs]] = {
     "OpenVINO, labels inside": ("openvino", "openvino", "labels"),
     "OpenVINO": ("openvino", "openvino", "logits"),
 }
-"""Engine, format and outputs of the files that are made."""
+"""Engine, format and outputs of the exported files."""
 
 
 class NoiseLabels:
@@ -61,7 +61,7 @@ class NoiseLabels:
             self._stage = partial(labels_numpy.upsample_labels, values, size)
 
     def turn(self, _: int) -> float:
-        """Seconds of one call; another goes ahead untimed."""
+        """Return the seconds of one call; another goes ahead untimed."""
         self._stage()
         start = time.perf_counter()
         self._stage()
@@ -87,7 +87,7 @@ def make_subjects(checkpoint: Path, folder: Path, options: argparse.Namespace) -
 
 
 def measure_noise(checkpoint: Checkpoint, options: argparse.Namespace) -> dict[str, list[float]]:
-    """Seconds of the labels stage on noise, of torch's and of the one without torch."""
+    """Measure the seconds of the labels stage on noise, in torch and without torch."""
     from eseg.deploy.benchmark.processes import Remote
     from eseg.deploy.benchmark.timing import take_turns
 
@@ -102,7 +102,7 @@ def measure_noise(checkpoint: Checkpoint, options: argparse.Namespace) -> dict[s
 
 
 def summarise(result: Benchmark, noise: dict[str, list[float]]) -> dict[str, dict[str, Any]]:
-    """The labels stage's share of a frame, and how many labels are torch's, by subject."""
+    """Compute the labels stage's share of a frame and the share of labels equal to torch's."""
     from eseg.deploy.benchmark.timing import Times
 
     reference = next(m for m in result.measured if m.subject.name == TORCH).labels
@@ -125,7 +125,7 @@ def summarise(result: Benchmark, noise: dict[str, list[float]]) -> dict[str, dic
 
 
 def print_summary(rows: dict[str, dict[str, Any]]) -> None:
-    """Show what `summarise` gave."""
+    """Print the result of `summarise`."""
     from rich.console import Console
     from rich.table import Table
 

@@ -1,10 +1,10 @@
-"""What 8-bit integers cost in accuracy: a checkpoint's files in both formats, on real images.
+"""Accuracy in 8-bit integers: a checkpoint's files in both formats, on real images.
 
     python benchmarks/int8_accuracy.py BEST.pt --data DATASET.yaml
     python benchmarks/int8_accuracy.py BEST.pt --data DATASET.yaml --folder FILES
 
 Calibrated on images of the train split, measured on the val split, at the images' own size. The
-files stay in `--folder` if there is one.
+files stay in `--folder` if it is given.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""Milliseconds from small logits to a full-size label map, by every form there is.
+"""Milliseconds from small logits to a full-size label map, for every implementation.
 
     python benchmarks/label_upsampling.py
     python benchmarks/label_upsampling.py --checkpoint runs/camvid/best.pt --images street*.jpg
 
-Subjects take turns in shuffled rounds, so that they meet the same machine. Noise is the worst case:
-a border everywhere. With a checkpoint, its logits on the images, resized to the output's size, are
-the usual case; where more classes are asked for than it has, weaker copies of its own fill up.
-The plain forms and strips use all of torch's threads, the others one. Ratios are to the fastest
-plain form on the same logits. NHWC is torch's channels_last.
+Subjects take turns in shuffled rounds, so that all run under the same conditions. Noise is the
+worst case: a border everywhere. With a checkpoint, its logits on the images, resized to the
+output's size, are the usual case; if more classes are requested than it has, weaker copies of its
+own are added. The plain forms and strips use all of torch's threads, the others one. Ratios are to
+the fastest plain form on the same logits. NHWC is torch's channels_last.
 """
 
 from __future__ import annotations
@@ -43,48 +43,48 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Subject:
-    """One form. `run` takes (logits, size) and gives (labels, confidence or None)."""
+    """One implementation: `run` maps (logits, size) to (labels, confidence or None)."""
 
     name: str
     run: Callable[[Any, Size], tuple[Any, Any]]
     channels_last: bool = False  # the memory format of its logits; networks on CPUs give this one
-    array: bool = False  # whether it takes (classes, height, width) of NumPy, as engines give it
+    array: bool = False  # True if it takes (classes, height, width) of NumPy, as engines give it
     numba: bool = True
 
 
 def plain(logits: Tensor, size: Size) -> tuple[Tensor, None]:
-    """What one would write first."""
+    """Upsample everything, then take the most probable class: the obvious form."""
     full = F.interpolate(logits, size, mode="bilinear", align_corners=False)
     return full.argmax(1).byte(), None
 
 
 def plain_max(logits: Tensor, size: Size) -> tuple[Tensor, None]:
-    """What one would write second: on CPUs torch finds a maximum faster than its place alone."""
+    """Use `max` in place of `argmax`, which is faster in torch on CPUs."""
     full = F.interpolate(logits, size, mode="bilinear", align_corners=False)
     return full.max(1).indices.byte(), None
 
 
 def plain_with_confidence(logits: Tensor, size: Size) -> tuple[Tensor, Tensor]:
-    """With the softmax's maximum."""
+    """Return the maximum of the softmax too."""
     full = F.interpolate(logits, size, mode="bilinear", align_corners=False)
     confidence, labels = full.softmax(1).max(1)
     return labels.byte(), confidence
 
 
 def strips(logits: Tensor, size: Size) -> tuple[Tensor, None]:
-    """What devices other than a CPU run."""
+    """Run the form for devices other than a CPU."""
     labels = torch.empty(len(logits), *size, dtype=torch.uint8)
     from_torch._write_strips(logits, labels, None)
     return labels, None
 
 
 def torch_labels(logits: Tensor, size: Size) -> tuple[Tensor, None]:
-    """Tensors in and out."""
+    """Take and return tensors."""
     return from_torch.upsample_labels(logits, size), None
 
 
 def numpy_labels(logits: np.ndarray, size: Size) -> tuple[np.ndarray, None]:
-    """Arrays in and out."""
+    """Take and return arrays."""
     return from_numpy.upsample_labels(logits, size), None
 
 
@@ -111,7 +111,7 @@ SUBJECTS = (
 
 
 def prepare(subject: Subject, logits: Tensor) -> Any:
-    """The logits, (1, classes, height, width), as the subject gets them."""
+    """Convert logits, (1, classes, height, width), to the input of the subject."""
     if subject.array:
         return logits[0].numpy()
     layout = torch.channels_last if subject.channels_last else torch.contiguous_format
@@ -119,7 +119,7 @@ def prepare(subject: Subject, logits: Tensor) -> Any:
 
 
 def run(subject: Subject, logits: Any, size: Size) -> tuple[float, Any, Any]:
-    """Seconds, labels and confidence of one call."""
+    """Return seconds, labels and confidence of one call."""
     compiled = from_numpy._compiled if subject.numba else lambda: None
     with mock.patch.object(from_numpy, "_compiled", compiled):
         begin = time.perf_counter()
@@ -128,7 +128,7 @@ def run(subject: Subject, logits: Any, size: Size) -> tuple[float, Any, Any]:
 
 
 def compare(subject: Subject, logits: Tensor, size: Size) -> dict[str, float]:
-    """How far the subject is from the plain form: labels that differ, and why."""
+    """Compare labels and confidence with those of the plain form."""
     full = F.interpolate(logits, size, mode="bilinear", align_corners=False)[0]
     _, labels, confidence = run(subject, prepare(subject, logits), size)
     labels = torch.as_tensor(labels).reshape(size).long()
@@ -145,7 +145,7 @@ def compare(subject: Subject, logits: Tensor, size: Size) -> dict[str, float]:
 
 
 def border_share(logits: Tensor) -> float:
-    """Share of the cells between four neighbouring logits where their winners differ."""
+    """Return the share of cells between four neighbouring logits whose winners differ."""
     winners = logits.argmax(1)
     corner = winners[:, :-1, :-1]
     others = winners[:, :-1, 1:], winners[:, 1:, :-1], winners[:, 1:, 1:]
@@ -154,7 +154,7 @@ def border_share(logits: Tensor) -> float:
 
 
 def checkpoint_logits(options: argparse.Namespace) -> list[Tensor]:
-    """A network's logits on the images, each resized to the output's size."""
+    """Compute a network's logits on the images, each resized to the output's size."""
     model = load_checkpoint(options.checkpoint).build_model().fold()
     model.to(memory_format=torch.channels_last)
     height, width = options.size
@@ -171,13 +171,13 @@ def checkpoint_logits(options: argparse.Namespace) -> list[Tensor]:
 
 
 def fill_up(logits: Tensor, classes: int) -> Tensor:
-    """The logits, with copies of the first of them lowered by their standard deviation."""
+    """Append copies of the first classes, lowered by the standard deviation of the logits."""
     missing = classes - logits.shape[1]
     return torch.cat([logits, logits[:, :missing] - logits.std()], dim=1)
 
 
 def make_cases(options: argparse.Namespace) -> dict[str, list[Tensor]]:
-    """Name of every kind of logits, and one example or several."""
+    """Return one or several examples of every kind of logits, by name."""
     generator = torch.Generator().manual_seed(options.seed)
     height, width = (side // STRIDE for side in options.size)
     cases = {}
@@ -247,7 +247,7 @@ def main() -> None:
     """Measure every kind of logits, print tables and write the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--checkpoint", type=Path, help="network for the usual case")
-    parser.add_argument("--images", nargs="+", type=Path, default=[], help="what it is shown")
+    parser.add_argument("--images", nargs="+", type=Path, default=[], help="its input")
     parser.add_argument("--size", nargs=2, type=int, default=(1024, 2048), metavar=("H", "W"))
     parser.add_argument("--classes", nargs="+", type=int, default=[19, 11])
     parser.add_argument("--rounds", type=int, default=40)

@@ -68,9 +68,9 @@ class Row:
             return f"eseg train configs/{self.config} data.root={data.upper()}"
         output = self.config.removesuffix(".yaml").replace("/", "_")
         return (
-            f"eseg self-train configs/{self.teacher} --student-config configs/{self.config} "
-            f"--unlabelled CITYSCAPES/leftImg8bit/train_extra --output runs/{output} "
-            "data.root=CITYSCAPES"
+            f"eseg self-train configs/{self.teacher} --student-config configs/{self.config} \\\n"
+            f"    --unlabelled CITYSCAPES/leftImg8bit/train_extra --output runs/{output} \\\n"
+            "    data.root=CITYSCAPES"
         )
 
 
@@ -223,18 +223,22 @@ def crops(run: RunConfig) -> int:
 def table(
     rows: tuple[Row, ...], counts: dict[str, Any], throughput: dict[str, Any]
 ) -> Iterator[str]:
-    """Yield the rows as lines of Markdown; the arguments are those of `days`."""
-    yield "| row | paper | command | crops | MACs per crop | days on 2 CPU cores, estimated |"
-    yield "|---|---|---|---|---|---|"
+    """Yield the rows as lines of Markdown, then their commands; the arguments are as for `days`."""
+    yield "| row | paper | crops | MACs per crop | days on 2 CPU cores, estimated |"
+    yield "|---|---|---|---|---|"
     for row in rows:
         run = load_recipe(row.config)
         height, width = run.augment.crop
         yield (
-            f"| {row.name} | {row.paper} | `{row.command}` | "
+            f"| {row.name} | {row.paper} | "
             f"{crops(run) / 1e6:.2f} M of {height}x{width} | "
             f"{counts['rows'][row.config]['crop_macs'] / 1e9:.1f} G | "
             f"{two_digits(days(row, counts, throughput))} |"
         )
+    yield "\n```bash"
+    for row in rows:
+        yield f"# {row.name}\n{row.command}"
+    yield "```"
 
 
 def two_digits(value: float) -> str:

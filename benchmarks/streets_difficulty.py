@@ -1,4 +1,4 @@
-"""How hard the street scenes are: for small patches, and for a network with and without P6-P9.
+"""Difficulty of the street scenes: for small patches, and for a network with and without P6-P9.
 
     python benchmarks/streets_difficulty.py --part forest
     python benchmarks/streets_difficulty.py --part levels
@@ -35,7 +35,7 @@ PACKAGES = ("eseg", "numpy", "pillow", "scikit-learn", "torch")
 def draw_patches(
     split: str, scenes: int, per_scene: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Patches around uniformly drawn labelled pixels of a split's first scenes.
+    """Draw patches around random labelled pixels of a split's first scenes.
 
     Returns:
         uint8 (patches, PATCH * PATCH * 3) and the class ids of their central pixels.
@@ -56,7 +56,7 @@ def draw_patches(
 
 
 def class_ious(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """IoU of every class over one confusion matrix."""
+    """Return the IoU of every class over one confusion matrix."""
     matrix = confusion_matrix(truth, prediction, labels=range(len(CLASSES)))
     hits = np.diag(matrix)
     return hits / (matrix.sum(axis=0) + matrix.sum(axis=1) - hits)
@@ -87,10 +87,10 @@ def forest_part() -> dict[str, object]:
 
 
 def levels_config(max_level: int, steps: int, seed: int) -> dict[str, object]:
-    """The same short run for both pyramids; scenes are neither cropped nor rescaled.
+    """Return the same short run for both pyramids; scenes are neither cropped nor rescaled.
 
     Both fusions start in favour of the fine levels: from an even start a run this short mostly
-    measures how long the softmax takes to prefer them.
+    measures the time that the softmax takes to prefer them.
     """
     size = [192, 384]
     return {
@@ -144,7 +144,7 @@ def main() -> None:
     results = json.loads(arguments.output.read_text()) if arguments.output.exists() else {}
     before = results.get(arguments.part, {})
     if arguments.part == "forest" or before.get("steps") != arguments.steps:
-        before = {}  # figures of another budget are not to be compared
+        before = {}  # figures of another budget cannot be compared
     results[arguments.part] = before | report | {"environment": describe_environment(PACKAGES)}
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps(results, indent=2) + "\n")

@@ -1,8 +1,9 @@
-"""Fill the README's tables of results from benchmarks/results.
+"""Tables of the README, made from benchmarks/results.
 
     python benchmarks/tables.py
 
-Everything between `<!-- begin NAME -->` and `<!-- end NAME -->` is replaced.
+The text between `<!-- begin NAME -->` and `<!-- end NAME -->` is replaced. Rows have at most 120
+characters.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ RESULTS = Path("benchmarks/results")
 
 
 def load(name: str) -> dict[str, Any] | None:
-    """A result, or None where it has not been measured."""
+    """Read a result; return None if it has not been measured."""
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text()) if path.exists() else None
 
 
 def family() -> str:
-    """Parameters and multiply-accumulates of the presets, beside the paper's."""
+    """Tabulate parameters and multiply-accumulates of the presets beside the paper's."""
     lines = [
         "| preset | encoder | levels | BiFPN | parameters (paper) | MACs at 1024x2048 (paper) |",
         "|---|---|---|---|---|---|",
@@ -49,54 +50,54 @@ def family() -> str:
 
 
 Row = tuple[str, str, dict[str, Any]]
-"""What was measured, the figure, and the part of the result that names the machine."""
+"""Subject of a measurement, its figure, and the part of the result that names the machine."""
 
 
 def camvid() -> Iterator[Row]:
-    """A network of the family from scratch on real street scenes."""
+    """Yield the accuracy of a network trained from scratch on real street scenes."""
     if result := load("camvid_cpu_1h"):
         minutes = result["wall_clock_minutes"]
         yield (
-            "ESeg-Lite-S from scratch on CamVid train (367 images), val mIoU",
-            f"**{result['miou']:.3f}** in {minutes:.0f} minutes of wall-clock",
+            "ESeg-Lite-S from scratch on CamVid train (367 images), val",
+            f"mIoU **{result['miou']:.3f}** in {minutes:.0f} minutes of wall-clock",
             result,
         )
 
 
 def self_training() -> Iterator[Row]:
-    """What pseudo-labels bring where labels are few."""
+    """Yield the accuracy with and without pseudo-labels where labels are few."""
     for name in ("self_training_camvid", "self_training_camvid_longer"):
         if result := load(name):
             miou, start = result["mean_miou"], result["student_from"] or "scratch"
             yield (
-                f"CamVid with {result['labelled_images']} of 367 labels, mean of "
-                f"{len(result['seeds'])} seeds: teacher / student / control without pseudo-labels, "
-                f"both {result['steps']['student']} steps from {start}",
-                f"{miou['teacher']:.3f} / {miou['student']:.3f} / {miou['control']:.3f} mIoU",
+                f"CamVid with {result['labelled_images']} of 367 labels, "
+                f"{len(result['seeds'])} seeds, {result['steps']['student']} steps from {start}",
+                f"mIoU {miou['teacher']:.3f} teacher, {miou['student']:.3f} student, "
+                f"{miou['control']:.3f} control",
                 result,
             )
 
 
 def streets() -> Iterator[Row]:
-    """That the procedural scenes need more than small patches, and the levels of the paper."""
+    """Yield the accuracy of small patches, and with and without the paper's levels, on scenes."""
     if result := load("streets_difficulty"):
         forest = result["forest"]
         yield (
-            "`streets`: random forest on 15x15 RGB patches, mIoU",
-            f"{max(forest['uniform']['miou'], forest['balanced']['miou']):.2f}",
+            "`streets`: random forest on 15x15 RGB patches",
+            f"mIoU {max(forest['uniform']['miou'], forest['balanced']['miou']):.2f}",
             forest,
         )
         if levels := result.get("levels"):
             far, near = (statistics.mean(levels[key]) for key in ("P3-P9", "P3-P5"))
             yield (
-                f"`streets`: Lite-S with P3-P9 / with P3-P5, {levels['steps']} steps, two seeds",
-                f"{far:.3f} / {near:.3f} mIoU",
+                f"`streets`: Lite-S, {levels['steps']} steps, 2 seeds",
+                f"mIoU {far:.3f} with P3-P9, {near:.3f} with P3-P5",
                 levels,
             )
 
 
 def inference() -> Iterator[Row]:
-    """From image to labels on every engine, in one interleaved run."""
+    """Yield the time from image to labels on every engine, of one interleaved run."""
     if result := load("inference_speed"):
         plain, *others = result["subjects"]
         yield (
@@ -106,31 +107,31 @@ def inference() -> Iterator[Row]:
         )
         for subject in others:
             inside = subject["outputs"] == "labels"
-            figure = f"{subject['ratio']:.2f} of that"
+            figure = f"{subject['ratio']:.2f} of that time"
             if subject["agreement"] < 0.999:
-                figure += f"; {100 * subject['agreement']:.1f} % of the labels are fp32's"
+                figure += f"; {100 * subject['agreement']:.1f} % of labels equal to fp32"
             yield (
                 f"the same: {subject['engine']}, {subject['precision']}, "
-                f"{'labels inside' if inside else 'our labels stage'}",
+                f"{'labels inside' if inside else 'labels stage of eseg'}",
                 figure,
                 result,
             )
 
 
 def int8() -> Iterator[Row]:
-    """What 8 bits cost in accuracy."""
+    """Yield the accuracy of networks in 8 bits."""
     if result := load("int8_accuracy"):
         for form, row in result["results"].items():
             yield (
                 f"Lite-S in 8 bits ({form}), CamVid val at its own size",
                 f"mIoU {100 * row['miou']['checkpoint']:.2f} to {100 * row['miou']['int8']:.2f}; "
-                f"{100 * row['agreement']:.1f} % of the labels are fp32's",
+                f"{100 * row['agreement']:.1f} % of labels equal to fp32",
                 result,
             )
 
 
 def training() -> Iterator[Row]:
-    """How fast the presets train here."""
+    """Yield the speed of training."""
     if result := load("training_throughput"):
         for preset, measured in result["results"].items():
             yield (
@@ -142,7 +143,7 @@ def training() -> Iterator[Row]:
 
 
 def processes() -> Iterator[Row]:
-    """What a second process brings."""
+    """Yield the speed of training with one and with two processes."""
     if result := load("process_throughput"):
         one, two = (result["results"][count]["images_per_second"] for count in ("1", "2"))
         yield (
@@ -153,7 +154,7 @@ def processes() -> Iterator[Row]:
 
 
 def loss() -> Iterator[Row]:
-    """Memory and time of the loss in strips, as shares of the plain form's."""
+    """Yield memory and time of the loss in strips beside those of the plain form."""
     if result := load("loss_memory"):
         for measured in result["results"].values():
             case = measured["case"]
@@ -167,15 +168,15 @@ def loss() -> Iterator[Row]:
 
 
 def interruptions() -> Iterator[Row]:
-    """That what is killed comes to the same end."""
-    for name, what in (("kill_training", "training"), ("kill_pseudo_label", "pseudo-labelling")):
+    """Yield the outcome of interruptions."""
+    for name, task in (("kill_training", "training"), ("kill_pseudo_label", "pseudo-labelling")):
         if result := load(name):
-            same = "the same end, bit for bit" if result["identical"] else "ANOTHER END"
-            yield f"{what} killed {len(result['kills'])} times by SIGKILL", same, result
+            same = "the same result, bit for bit" if result["identical"] else "ANOTHER RESULT"
+            yield f"{task} killed {len(result['kills'])} times by SIGKILL", same, result
 
 
 def loading() -> Iterator[Row]:
-    """Whether reading keeps up with training."""
+    """Yield the speed of reading as a multiple of that of training."""
     if result := load("loading_throughput"):
         for row in result["rows"]:
             if row["times_training"] is not None:
@@ -183,13 +184,13 @@ def loading() -> Iterator[Row]:
                 yield (
                     f"loading 1024x2048 PNGs, {height}x{width} crops, workers: {row['workers']}",
                     f"{row['images_per_second']:.1f} images/s, {row['times_training']:.1f} times "
-                    "what training Lite-S takes",
+                    "the rate of training Lite-S",
                     result,
                 )
 
 
 def doctor() -> Iterator[Row]:
-    """How fast a data set is checked."""
+    """Yield the speed of checking a data set."""
     if result := load("planted_faults"):
         yield (
             "`eseg doctor` on CamVid, everything checked",
@@ -206,20 +207,23 @@ TABLES = {
 
 
 def results(parts: tuple[Callable[[], Iterator[Row]], ...]) -> str:
-    """A table of what has been measured, one line each, with the machine."""
-    lines = ["| what | figure | machine |", "|---|---|---|"]
+    """Tabulate measurements by machine, one row each."""
+    tables: dict[str, list[str]] = {}
     for part in parts:
-        for what, figure, result in part():
+        for subject, figure, result in part():
             environment = result["environment"]
             machine = (
                 environment.get("gpu") or f"{environment['cpu']}, {environment['cores']} cores"
             )
-            lines.append(f"| {what} | {figure} | {machine} |")
-    return "\n".join(lines)
+            tables.setdefault(machine, []).append(f"| {subject} | {figure} |")
+    return "\n\n".join(
+        "\n".join((f"| on {machine} | figure |", "|---|---|", *rows))
+        for machine, rows in tables.items()
+    )
 
 
 def fill(text: str, name: str, table: str) -> str:
-    """Replace what stands between a pair of marks."""
+    """Replace the text between a pair of marks."""
     begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
     pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
     if not pattern.search(text):

@@ -20,7 +20,7 @@ BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README.read_text(encoding="utf-8"), r
 def shell_lines():
     for language, block in BLOCKS:
         if language == "bash":
-            for line in block.splitlines():
+            for line in block.replace("\\\n", " ").splitlines():
                 yield from (part.strip() for part in line.split("&&") if part.strip())
 
 
