@@ -1,9 +1,9 @@
-"""Test of `eseg verify` with broken exports of a trained checkpoint.
+"""Broken exports of a trained checkpoint, each of which `eseg verify` has to catch.
 
     python benchmarks/broken_exports.py BEST.pt --stale LAST.pt --data DATASET.yaml
 
-Each broken file has one mistake that exports are known for. Its description is that of a good file,
-so that only its labels reveal the mistake.
+Each broken file has one mistake that exports are known for. What it says of itself is what a good
+one says, so that only its labels can give it away.
 """
 
 from __future__ import annotations
@@ -24,12 +24,10 @@ from torch import Tensor
 from eseg.checkpoint import Checkpoint, load_checkpoint
 from eseg.config import DataConfig
 from eseg.deploy.benchmark.environment import describe_environment
-from eseg.deploy.export.onnx_format import onnx_model, save_onnx
+from eseg.deploy.export.onnx_format import onnx_model_of, save_onnx
 from eseg.deploy.export.pixel_network import PixelNetwork
 from eseg.deploy.verify.verify import verify
-from eseg.models import ESeg
 from eseg.models.layers import Normalize
-from eseg.runtime.network_info import Outputs
 
 PACKAGES = ("eseg", "numpy", "onnx", "onnxruntime", "torch")
 
@@ -42,34 +40,32 @@ class SwappedChannels(PixelNetwork):
         return super().forward(pixels.flip(-1))
 
 
-def networks(
-    checkpoint: Checkpoint, stale: Checkpoint
-) -> Iterator[tuple[str, bool, ESeg, Outputs]]:
-    """Yield good and broken forms of a checkpoint's network; export each before taking the next.
+def networks(checkpoint: Checkpoint, stale: Checkpoint) -> Iterator[tuple[str, bool, PixelNetwork]]:
+    """Good and broken forms of a checkpoint's network, to be exported before the next is asked for.
 
     Args:
         checkpoint: The network.
         stale: Another checkpoint of the same network: of an earlier or later step, or another seed.
 
     Yields:
-        A name, True if the export is broken, the network, and its outputs.
+        What it is, whether it is broken, and the network.
     """
-    yield "good", False, checkpoint.build_model(), "logits"
-    yield "good, labels", False, checkpoint.build_model(), "labels"
+    yield "good", False, PixelNetwork(checkpoint.build_model())
+    yield "good, labels", False, PixelNetwork(checkpoint.build_model(), outputs="labels")
 
-    network = checkpoint.build_model()
-    network.normalize = Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-    yield "other mean and std", True, network, "logits"
-    # The caller traces the graph while the patch is in force; so below.
-    with mock.patch("eseg.deploy.export.onnx_format.PixelNetwork", SwappedChannels):
-        yield "channels swapped", True, checkpoint.build_model(), "logits"
-    yield "stale weights", True, stale.build_model(), "logits"
+    model = checkpoint.build_model()
+    model.normalize = Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    yield "other mean and std", True, PixelNetwork(model)
+    yield "channels swapped", True, SwappedChannels(checkpoint.build_model())
+    yield "stale weights", True, PixelNetwork(stale.build_model())
 
     def aligned(x: Tensor, size: tuple[int, int], *, mode: str, align_corners: bool) -> Tensor:
         return F.interpolate(x, size, mode=mode, align_corners=not align_corners)
 
+    # The graph is traced by whoever receives the network, while the patch is in force.
     with mock.patch("eseg.deploy.export.pixel_network.F", SimpleNamespace(interpolate=aligned)):
-        yield "align_corners flipped, labels", True, checkpoint.build_model(), "labels"
+        network = PixelNetwork(checkpoint.build_model(), outputs="labels")
+        yield "align_corners flipped, labels", True, network
 
 
 def measure(
@@ -80,16 +76,16 @@ def measure(
     Args:
         checkpoint: The network.
         stale: See `networks`.
-        data: The data set.
-        limit: Number of images of the validation split; all if None.
+        data: Where the images come from.
+        limit: How many images of the validation split; all if None.
 
     Yields:
-        The export's name, the correctness of the verdict, and the verdict.
+        What the export is, whether the verdict is the right one, and the verdict.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
-        for name, broken, network, outputs in networks(checkpoint, stale):
-            save_onnx(onnx_model(network, outputs), path, checkpoint.describe(outputs=outputs))
+        for name, broken, network in networks(checkpoint, stale):
+            save_onnx(onnx_model_of(network), path, checkpoint.describe(outputs=network.outputs))
             result = verify(path, checkpoint, data, limit=limit)
             verdict = result.to_dict()
             del verdict["file"]

@@ -25,9 +25,9 @@ import numpy as np
 # functions, so that the memory of exported networks is theirs alone.
 if TYPE_CHECKING:
     from eseg.checkpoint import Checkpoint
+    from eseg.choices import Outputs
     from eseg.deploy.benchmark.benchmark import Benchmark
     from eseg.deploy.benchmark.timed_network import Subject
-    from eseg.runtime.network_info import Outputs
 
 OUTPUT = Path("benchmarks/results/inference_speed.json")
 

@@ -5,6 +5,7 @@ import ast
 import importlib.util
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,8 +20,10 @@ from PIL import Image, ImageDraw
 from rich.console import Console
 
 from eseg.checkpoint import load_checkpoint
-from eseg.cli.training_progress import TrainingReporter
+from eseg.cli.screen import RichReporter
 from eseg.config import open_split, parse_config
+from eseg.deploy.export.export import export
+from eseg.runtime.engine_table import format_of
 from eseg.runtime.predictor import Predictor
 from eseg.training.trainer import train
 
@@ -151,7 +154,7 @@ def toy_run(toy_config, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "toy"
     with (folder.parent / "printed.txt").open("w+") as file:
         result = train(
-            config, folder, device="cpu", reporter=TrainingReporter(Console(file=file, width=100))
+            config, folder, device="cpu", reporter=RichReporter(Console(file=file, width=100))
         )
         file.seek(0)
         printed = file.read()
@@ -168,6 +171,31 @@ def toy_model(toy_run):
 def best(toy_run):
     """The checkpoint of that run."""
     return toy_run.folder / "best.pt"
+
+
+@pytest.fixture(scope="session")
+def exported(best, tmp_path_factory):
+    """Makes an export of that checkpoint, or gives the one made before: do not change it."""
+    folder, made = tmp_path_factory.mktemp("exported"), {}
+
+    def make(name, **options):
+        if name not in made:
+            before = jaxtyping.config.jaxtyping_disable
+            jaxtyping.config.update("jaxtyping_disable", True)  # as in `unchecked`
+            options["format"] = format_of(name)
+            made[name] = export(best, folder / name, **options)
+            jaxtyping.config.update("jaxtyping_disable", before)
+        return made[name]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def resizing(best):
+    """That checkpoint, as if it had been trained on images with a shorter side of 32 pixels."""
+    checkpoint = load_checkpoint(best)
+    data = checkpoint.run["data"] | {"resize": {"shorter_side": 32}}
+    return replace(checkpoint, run=checkpoint.run | {"data": data})
 
 
 @pytest.fixture(scope="session")

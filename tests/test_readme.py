@@ -1,4 +1,4 @@
-"""What the README promises must at least parse: its blocks, commands, YAML and Python."""
+"""Blocks of the README: commands parse, YAML loads and Python runs."""
 
 import importlib.util
 import re
@@ -37,7 +37,8 @@ def test_the_first_two_blocks_set_up_and_do_the_work():
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_every_command_parses(line):
+def test_every_command_parses(line, monkeypatch):
+    monkeypatch.setattr(Path, "exists", lambda _: True)  # the reader's files, not ours
     words = shlex.split(line, comments=True)
     words = words[words.index("eseg") + 1 :] if "eseg" in words else words[1:]
     verb = typer.main.get_command(app).commands[words[0]]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from eseg import __version__
+from eseg.choices import FilePrecision, Outputs
 from eseg.config import (
     DataConfig,
     parse_model_config,
@@ -25,7 +26,7 @@ from eseg.data.transforms import ResizeConfig
 from eseg.errors import CheckpointError, ConfigError
 from eseg.models import ESeg, ModelConfig, create_model
 from eseg.runtime.class_table import ClassTable
-from eseg.runtime.network_info import FilePrecision, NetworkInfo, Outputs
+from eseg.runtime.network_info import NetworkInfo
 from eseg.runtime.writing import output_errors, replacing
 
 SCHEMA = 1

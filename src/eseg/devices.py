@@ -8,8 +8,8 @@ from typing import get_args
 
 import torch
 
+from eseg.choices import Precision
 from eseg.errors import DeviceError
-from eseg.runtime.network_info import Precision
 
 
 def choose_device(name: str | None = None) -> torch.device:

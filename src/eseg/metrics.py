@@ -1,4 +1,4 @@
-"""Accuracy of label maps: one confusion matrix over a whole split, and the scores it gives."""
+"""Accuracy of label maps: one confusion matrix over a whole split, and scores computed from it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def confusion_matrix(
                 f"{name} holds the class id {int(ids[outside][0])}, but ids go from 0 to "
                 f"{num_classes - 1}, and only {ignore_index} in the mask means 'no label'"
             )
-    # One more bin takes the pixels without a label: many times faster than selecting the others.
+    # An extra bin for the pixels without a label is many times faster than selecting the others.
     unlabelled = num_classes**2
     pairs = (truth * num_classes + predicted).where(valid, unlabelled).flatten()
     counts = torch.bincount(pairs, minlength=unlabelled + 1)[:unlabelled]
@@ -51,7 +51,7 @@ def confusion_matrix(
 
 
 class ConfusionMatrix:
-    """A confusion matrix summed over batches, and over processes where there are several.
+    """A confusion matrix summed over batches, and over the processes of a run.
 
     Attributes:
         matrix: int64 pixel counts, (classes, classes); the row is the true class.
@@ -74,14 +74,14 @@ class ConfusionMatrix:
         prediction: Integer[Tensor, "*batch height width"],
         mask: Integer[Tensor, "*batch height width"],
     ) -> None:
-        """Add the pixels of one batch or image; see `confusion_matrix` for what they hold."""
+        """Add the pixels of one batch or image; see `confusion_matrix` for the arguments."""
         counts = confusion_matrix(prediction, mask, self.num_classes, self.ignore_index)
         self.matrix += counts.to(self.matrix.device)
 
     def all_reduce(self) -> None:
         """Sum over all processes; call it once, after the last update, in every process.
 
-        Does nothing in a run of one process.
+        It has no effect in a run of one process.
         """
         if dist.is_available() and dist.is_initialized():
             device = "cuda" if dist.get_backend() == "nccl" else "cpu"
@@ -92,13 +92,13 @@ class ConfusionMatrix:
 
 @dataclass(frozen=True)
 class Scores:
-    """What a confusion matrix says; every score is a share in [0, 1], NaN where undefined.
+    """Scores of a confusion matrix, each in [0, 1] or NaN where undefined.
 
     Attributes:
         miou: Mean IoU over the classes that count; see `scores`.
         pixel_accuracy: Share of the labelled pixels that are right.
         iou: Intersection over union per class; NaN if in neither truth nor prediction.
-        accuracy: Share of each class's own pixels that are right (recall); NaN if it has none.
+        accuracy: Share of each class's own pixels that are right (recall); NaN without pixels.
         support: Labelled pixels of each class.
     """
 
@@ -109,7 +109,7 @@ class Scores:
     support: list[int]
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON can hold them: NaN becomes None."""
+        """Return the fields for JSON, with None for NaN."""
         return {name: _without_nan(value) for name, value in asdict(self).items()}
 
 
@@ -120,9 +120,9 @@ def scores(matrix: Int64[Tensor, "classes classes"], *, absent_counts: bool = Fa
 
     Args:
         matrix: Counts as `confusion_matrix` returns them.
-        absent_counts: What becomes of a class that is predicted somewhere but nowhere true: left
-            out of the mean too (False), or counted as 0 (True), as some data sets' own evaluation
-            does. Its entry in `iou` is 0 either way.
+        absent_counts: If True, a class that is predicted but in no mask counts as 0 in the mean,
+            as in some data sets' own evaluation; if False, it is left out of the mean as well. Its
+            entry in `iou` is 0 either way.
 
     Returns:
         Scores for the whole and per class.
@@ -131,7 +131,7 @@ def scores(matrix: Int64[Tensor, "classes classes"], *, absent_counts: bool = Fa
     right = counts.diagonal()
     true = counts.sum(dim=1)
     union = true + counts.sum(dim=0) - right
-    iou = right.double() / union  # 0 / 0 is NaN, as wanted
+    iou = right.double() / union  # (classes,); 0 / 0 is NaN, as wanted
     in_mean = (union if absent_counts else true) > 0
     return Scores(
         miou=iou[in_mean].mean().item(),
@@ -143,7 +143,7 @@ def scores(matrix: Int64[Tensor, "classes classes"], *, absent_counts: bool = Fa
 
 
 def _without_nan(value: Any) -> Any:
-    """None for NaN, in lists too."""
+    """Replace NaN by None, in lists too."""
     if isinstance(value, list):
         return [_without_nan(item) for item in value]
     return None if math.isnan(value) else value

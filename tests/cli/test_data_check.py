@@ -1,4 +1,4 @@
-"""What `eseg train` says about the data before it begins."""
+"""Check of the data by `eseg train` before it begins."""
 
 import shutil
 

@@ -96,6 +96,7 @@ def test_a_bare_folder_becomes_a_data_set_that_trains(
 )
 def test_what_cannot_be_examined_ends_with_2(tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.yaml").touch()
     result = call(*arguments)
     assert result.exit_code == 2
     assert message in " ".join(result.output.split())

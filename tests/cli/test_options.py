@@ -1,4 +1,4 @@
-"""Where a run goes that was not told."""
+"""Default folder of a run."""
 
 from pathlib import Path
 

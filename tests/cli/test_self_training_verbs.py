@@ -17,7 +17,9 @@ from eseg.cli import app
     ],
 )
 def test_a_class_threshold_has_a_class_and_one_number(tmp_path, options, message):
-    words = ["pseudo-label", "best.pt", "--images", str(tmp_path), "--output", str(tmp_path / "o")]
+    (tmp_path / "best.pt").touch()
+    words = ["pseudo-label", str(tmp_path / "best.pt"), "--images", str(tmp_path)]
+    words += ["--output", str(tmp_path / "o")]
     for option in options:
         words += ["--class-threshold", option]
     result = CliRunner().invoke(app, words)
@@ -28,10 +30,15 @@ def test_a_class_threshold_has_a_class_and_one_number(tmp_path, options, message
 @pytest.mark.parametrize("threshold", ["1", "-0.1", "nan"])
 @pytest.mark.parametrize(
     "words",
-    [["pseudo-label", "best.pt", "--images", "x"], ["self-train", "run.yaml", "--unlabelled", "x"]],
+    [
+        ["pseudo-label", "best.pt", "--images", "."],
+        ["self-train", "run.yaml", "--unlabelled", "."],
+    ],
 )
-def test_a_threshold_out_of_range_is_named_as_it_was_typed(tmp_path, words, threshold):
-    words = [*words, "--output", str(tmp_path / "o"), f"--threshold={threshold}"]
+def test_a_threshold_out_of_range_is_named_as_it_was_typed(tmp_path, monkeypatch, words, threshold):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / words[1]).touch()
+    words = [*words, "--output", "o", f"--threshold={threshold}"]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 2
     assert "--threshold" in result.output

@@ -1,4 +1,4 @@
-"""How `eseg train` ends when something from outside ends it, alone and among other processes."""
+"""End of `eseg train` when something from outside ends it, alone and among other processes."""
 
 import os
 import signal

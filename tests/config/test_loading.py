@@ -154,7 +154,7 @@ def test_overrides(tmp_path):
         ("augment.crop=[1", r"^override 'augment.crop=\[1': not valid YAML: line 1"),
         ("train.steps=010", r"^override 'train.steps=010': .*'010' is 8 in YAML"),
         ("model.preset.x=1", r"^override 'model.preset.x=1': preset has no keys"),
-        ("optim.learning=3", r"run.yaml: optim.learning: unknown key; allowed: lr, momentum"),
+        ("optim.learning=3", r"run.yaml: optim.learning: unknown key; allowed: name, lr, momentum"),
         (
             "optin.lr=3",
             r"run.yaml: optin: unknown key; did you mean 'optim'\? allowed: model, data",
@@ -185,7 +185,7 @@ def test_wrong_overrides(tmp_path, override, message):
         ),
         (
             {"model": {"decoder": "unet"}},
-            "model.decoder: expected one of bifpn, fpn, deeplabv3plus",
+            "model: decoder must be one of bifpn, fpn, deeplabv3plus, not 'unet'",
         ),
         ({"trane": {}}, "trane: unknown key; did you mean 'train'"),
         ({"seed": -1}, r"the file: seed must be in \[0, 2\*\*32\), not -1$"),

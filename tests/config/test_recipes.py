@@ -277,7 +277,8 @@ def test_the_document_is_what_the_script_makes_of_it(benchmark):
     assert named == set(RECIPES)
 
 
-def test_every_command_of_the_document_parses(benchmark):
+def test_every_command_of_the_document_parses(benchmark, monkeypatch):
+    monkeypatch.setattr(Path, "exists", lambda _: True)  # the reader's files, not ours
     text = benchmark.DOCUMENT.read_text(encoding="utf-8").replace("\\\n", " ")
     lines = re.findall(r"^eseg .*", text, re.MULTILINE)
     assert len(lines) > len(RECIPES)

@@ -1,11 +1,11 @@
 """`eseg export` as it is typed."""
 
 import pytest
-from eseg.runtime.sessions import open_session
 from typer.testing import CliRunner
 
+from eseg.checkpoint import Checkpoint
 from eseg.cli import app
-from eseg.deploy.export import export
+from eseg.runtime.engine_table import open_engine
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 
@@ -26,7 +26,7 @@ def test_the_file_its_size_and_what_to_run_next_are_printed(best, tmp_path):
     megabytes = path.stat().st_size / 1e6
     assert f"{path} ({megabytes:.1f} MB)" in result.output
     assert f"eseg predict {path}" in result.output
-    assert open_session(path).info.size == (48, 72)
+    assert open_engine(path).info.size == (48, 72)
 
 
 def test_8_bits_print_what_they_cost(best, toy_dataset, tmp_path):
@@ -36,12 +36,15 @@ def test_8_bits_print_what_they_cost(best, toy_dataset, tmp_path):
     assert result.exit_code == 0, result.output
     assert "5 images; calibrated on 4 others" in result.output.replace("\n", " ")
     assert "in 8 bits" in result.output.replace("\n", " ")
-    assert open_session(path).info.precision == "int8"
+    assert open_engine(path).info.precision == "int8"
 
 
 def test_a_data_set_to_verify_on_is_opened_before_the_export(best, tmp_path, monkeypatch):
-    monkeypatch.setattr(export, "PixelNetwork", None)
-    for data, part in [(tmp_path / "typo.yaml", "typo.yaml"), ("streets", "ground, box, ball")]:
+    monkeypatch.setattr(Checkpoint, "build_model", None)
+    for data, part in [
+        (tmp_path / "typo.yaml", "typo.yaml"),
+        ("streets", "other classes than the checkpoint"),
+    ]:
         result = call(best, "--output", tmp_path / "net.onnx", "--verify", data)
         assert result.exit_code == 2
         assert result.output.startswith("error: ")
@@ -52,8 +55,8 @@ def test_a_data_set_to_verify_on_is_opened_before_the_export(best, tmp_path, mon
 def test_what_cannot_be_meant_is_one_line(best, toy_dataset, tmp_path):
     int8 = ["--int8", "--calibrate", toy_dataset]
     for words, part in [
-        ([best, "--format", "tflite"], "onnx, openvino, pt2"),
-        ([best, "--outputs", "masks"], "logits, labels"),
+        ([best, "--format", "tflite"], "'onnx', 'openvino', 'pt2'"),
+        ([best, "--outputs", "masks"], "'logits', 'labels'"),
         ([best, "--size", "48"], "HEIGHTxWIDTH"),
         ([best, "--size", "48x72", "--dynamic"], "--dynamic"),
         ([best, "--int8"], "--calibrate"),
@@ -62,7 +65,7 @@ def test_what_cannot_be_meant_is_one_line(best, toy_dataset, tmp_path):
         ([best, "--max-drop", 0.3], "--max-drop does nothing without --int8 or --verify"),
         ([best, "--root", tmp_path], "--root does nothing without --calibrate or --verify"),
         ([best, *int8, "--half"], "--half"),
-        ([best, *int8, "--format", "pt2"], "none of onnx, openvino"),
+        ([best, *int8, "--format", "pt2"], "--format onnx or openvino"),
         ([best, *int8, "--root", tmp_path / "absent"], "absent"),
         ([best, "--device", "cuda"], "cuda"),
         ([best, "--output", tmp_path / "net.txt"], ".onnx"),

@@ -9,9 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from eseg.checkpoint import load_checkpoint
-from eseg.deploy.export.export import describe
-from eseg.errors import DeviceError
-from eseg.runtime import EngineError, ExportFileError, ImageError
+from eseg.errors import DeviceError, EngineError, ExportFileError, ImageError
 from eseg.runtime.predictor import Predictor
 
 
@@ -41,7 +39,7 @@ def package(best, toy_model, tmp_path, monkeypatch):
         path = tmp_path / "toy.pt2"
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("toy/data/aotinductor/model", "")
-        info = describe(load_checkpoint(best), outputs=outputs)
+        info = load_checkpoint(best).describe(outputs=outputs)
         loaded = LoadedPackage(toy_model, outputs, dataclasses.replace(info, **changes))
         monkeypatch.setattr(torch._inductor, "aoti_load_package", lambda *_, **__: loaded)
         return path, loaded
@@ -53,24 +51,25 @@ def package(best, toy_model, tmp_path, monkeypatch):
 def test_packages_give_the_labels_of_their_checkpoint(package, predict, sample, outputs, noise):
     with_confidence = outputs == "logits"
     packaged = Predictor(package(outputs)[0], with_confidence=with_confidence)
-    assert packaged.engine == "aotinductor"
+    assert packaged.engine.name == "aotinductor"
     images = [sample.image, noise(20, 20), sample.image]
     for image, result in zip(images, packaged(images), strict=True):
         wanted = predict(image)
         assert (result.labels == wanted.labels).mean() >= 0.999
         if with_confidence:
             np.testing.assert_allclose(result.confidence, wanted.confidence, atol=1e-4)
+            np.testing.assert_allclose(packaged.logits(image), predict.logits(image), atol=1e-4)
 
 
 def test_packages_refuse_what_they_cannot_do(package, noise):
     path, _ = package(size=(16, 24))
-    with pytest.raises(ImageError, match=r"20x30 pixels.*exported for 16x24"):
+    with pytest.raises(ImageError, match=r"20x30 pixels.*toy\.pt2 takes 16x24 only"):
         Predictor(path)(noise(20, 30))
     with pytest.raises(EngineError, match=r"compiled for fp32, not bf16"):
         Predictor(path, precision="bf16")
     with pytest.raises(DeviceError, match="abacus"):
         Predictor(path, device="abacus")
-    with pytest.raises(ExportFileError, match=r"no confidence"):
+    with pytest.raises(ExportFileError, match=r"not confidence"):
         Predictor(package("labels")[0], with_confidence=True)
     path, loaded = package()
     loaded.metadata["AOTI_DEVICE_KEY"] = "cuda"
@@ -87,7 +86,7 @@ def test_damaged_packages(tmp_path):
     with zipfile.ZipFile(tmp_path / "other.pt2", "w") as archive:
         archive.writestr("a", "b")
     for name in ("text.pt2", "empty.pt2", "other.pt2"):
-        with pytest.raises(ExportFileError, match=rf"{name}: no \.pt2 package"):
+        with pytest.raises(ExportFileError, match=rf"{name}: not a \.pt2 package"):
             Predictor(tmp_path / name)
     with pytest.raises(ExportFileError, match=r"gone\.pt2: no such file"):
         Predictor(tmp_path / "gone.pt2")

@@ -15,18 +15,11 @@ from eseg.checkpoint import Checkpoint, save_checkpoint
 from eseg.cli import app
 from eseg.config import DataConfig, class_table
 from eseg.data.ade20k import UNLABELLED
-from eseg.errors import DataError
-from eseg.inference.evaluate import evaluate_checkpoint
+from eseg.errors import DataError, OutputError
+from eseg.inference.evaluate import evaluate
 from eseg.metrics import confusion_matrix, scores
 from eseg.models import ModelConfig, create_model
-
-CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def no_workers(monkeypatch):
-    """For a handful of small images their start would take longer than all the rest."""
-    monkeypatch.setattr("eseg.data.loaders.automatic_workers", lambda: 0)
+from eseg.runtime.engine import Labels
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +45,13 @@ def network(official_root):
 def guesses(monkeypatch):
     """Every class is predicted somewhere, right or wrong, as no small network would."""
 
-    def guess(model, image, **_):
-        size = (image.shape[-2], image.shape[-1])
-        rng = np.random.default_rng(int(image.sum() * 1000))
-        labels = rng.integers(0, model.config.num_classes, size, np.uint8)
+    def guess(engine, images):
+        rng = np.random.default_rng(int(images.sum()))
+        labels = rng.integers(0, len(engine.info.names), images.shape[1:3], np.uint8)
         labels[::2] = np.arange(labels[::2].size).reshape(labels[::2].shape) * 19 // labels.size
-        return torch.from_numpy(labels)[None], None
+        return Labels(labels[None], None)
 
-    monkeypatch.setattr("eseg.inference.evaluate.label_images", guess)
+    monkeypatch.setattr("eseg.engines.torch_engine.TorchEngine.label", guess)
 
 
 def judge_cityscapes(root, folder):
@@ -91,7 +83,7 @@ def judge_ade20k(pairs):
 
 def test_the_official_script_gives_cityscapes_mean_iou(network, guesses, tmp_path):
     checkpoint, data = network("cityscapes")
-    ours = evaluate_checkpoint(checkpoint, data, "val", device=CPU, submission=tmp_path)
+    ours = evaluate(checkpoint, data, "val", device="cpu", submission=tmp_path)
     theirs = judge_cityscapes(data.root, tmp_path)
     assert ours.miou == pytest.approx(theirs["averageScoreClasses"], abs=1e-6)
     for name, iou in zip(checkpoint.classes.names, ours.iou, strict=True):
@@ -105,7 +97,7 @@ def test_the_official_script_gives_cityscapes_mean_iou(network, guesses, tmp_pat
 
 def test_cityscapes_files_are_what_the_server_reads(network, guesses, tmp_path):
     checkpoint, data = network("cityscapes")
-    evaluate_checkpoint(checkpoint, data, "val", device=CPU, submission=tmp_path / "new" / "files")
+    evaluate(checkpoint, data, "val", device="cpu", submission=tmp_path / "new" / "files")
     files = sorted((tmp_path / "new" / "files").iterdir())
     assert [file.name for file in files] == [
         "frankfurt_000000_000019_labelIds.png",
@@ -138,7 +130,7 @@ def test_train_ids_on_the_disk_change_nothing_in_the_files(
             copied.write_bytes(path.read_bytes())
     places = (DataConfig(data.dataset, root), "trained"), (data, "raw")
     results = [
-        evaluate_checkpoint(checkpoint, place, "val", device=CPU, submission=tmp_path / name)
+        evaluate(checkpoint, place, "val", device="cpu", submission=tmp_path / name)
         for place, name in places
     ]
     assert results[0].to_dict() == results[1].to_dict()
@@ -148,7 +140,7 @@ def test_train_ids_on_the_disk_change_nothing_in_the_files(
 
 def test_the_development_kit_gives_ade20k_scores(network, guesses, tmp_path):
     checkpoint, data = network("ade20k")
-    ours = evaluate_checkpoint(checkpoint, data, "val", device=CPU, submission=tmp_path)
+    ours = evaluate(checkpoint, data, "val", device="cpu", submission=tmp_path)
     pairs = []
     for file in sorted(tmp_path.iterdir()):
         truth = data.root / "annotations" / "validation" / file.name
@@ -179,7 +171,7 @@ def test_ade20k_counts_a_class_that_is_only_predicted():
 
 def test_vistas_files_hold_the_places_in_the_config(network, guesses, tmp_path):
     checkpoint, data = network("vistas_v2")
-    evaluate_checkpoint(checkpoint, data, "test", device=CPU, submission=tmp_path)
+    evaluate(checkpoint, data, "test", device="cpu", submission=tmp_path)
     (file,) = tmp_path.iterdir()
     assert file.name == "_t1.png"
     labels = json.loads((data.root / "config_v2.0.json").read_text())["labels"]
@@ -192,12 +184,12 @@ def test_vistas_files_hold_the_places_in_the_config(network, guesses, tmp_path):
 def test_what_is_in_the_folder_already(network, guesses, tmp_path):
     checkpoint, data = network("cityscapes")
     for _ in range(2):  # The same files again are welcome.
-        evaluate_checkpoint(checkpoint, data, "val", device=CPU, submission=tmp_path)
+        evaluate(checkpoint, data, "val", device="cpu", submission=tmp_path)
     with pytest.raises(DataError, match=r"holds 'frankfurt_000000_000019_labelIds.png' and more"):
-        evaluate_checkpoint(checkpoint, data, "test", device=CPU, submission=tmp_path)
+        evaluate(checkpoint, data, "test", device="cpu", submission=tmp_path)
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match=r"file: cannot be written .*another --submission"):
-        evaluate_checkpoint(checkpoint, data, "val", device=CPU, submission=tmp_path / "file")
+    with pytest.raises(OutputError, match=r"file: cannot be written .*another `submission`"):
+        evaluate(checkpoint, data, "val", device="cpu", submission=tmp_path / "file")
 
 
 def test_the_command(network, tmp_path):
@@ -227,6 +219,6 @@ def test_the_command(network, tmp_path):
 
 def test_data_sets_without_a_server(network, tmp_path):
     checkpoint, data = network("camvid")
-    with pytest.raises(DataError, match=r"servers of cityscapes, ade20k, vistas.*camvid is none"):
-        evaluate_checkpoint(checkpoint, data, "val", device=CPU, submission=tmp_path / "files")
+    with pytest.raises(DataError, match=r"servers of cityscapes, ade20k, vistas.*camvid has none"):
+        evaluate(checkpoint, data, "val", device="cpu", submission=tmp_path / "files")
     assert not [*tmp_path.iterdir()]

@@ -1,195 +1,208 @@
-"""The loss in strips against the plain form on upsampled logits."""
-
-import math
+"""Sums over pixels in strips against the same sums of interpolated logits, for every loss."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from eseg.losses import ohem_cross_entropy, upsampled, upsampled_ohem_cross_entropy
+from eseg.losses import strips, sum_over_pixels
+from eseg.losses.cross_entropy import cross_entropy, focal
+from eseg.losses.dice import dice
+from eseg.losses.lovasz import lovasz
+
+WEIGHTS = torch.tensor([0.5, 1.0, 2.0, 4.0, 0.1])
+SIZES = [
+    ((4, 6), (32, 48)),
+    ((5, 7), (33, 54)),
+    ((1, 1), (5, 3)),
+    ((6, 6), (6, 6)),
+    ((9, 8), (5, 9)),
+]
 
 
-def batch(classes=5, small=(5, 7), size=(36, 51), images=2, seed=0, ignored=0.2):
-    """Small logits, and a mask that they agree with about half of the time."""
+def plain_cross_entropy(scores, mask, label_smoothing=0.0, class_weights=None):
+    """torch's own, which also divides by the weights of the true classes."""
+    return F.cross_entropy(
+        scores, mask, class_weights, ignore_index=255, label_smoothing=label_smoothing
+    )
+
+
+def plain_focal(scores, mask, gamma=2.0, class_weights=None):
+    probs = scores.softmax(1).movedim(1, -1)[mask != 255]
+    labels = mask[mask != 255]
+    true = probs[torch.arange(len(labels)), labels]
+    weights = torch.ones(len(labels)) if class_weights is None else class_weights[labels]
+    return -(weights * (1 - true) ** gamma * true.log()).sum() / weights.sum()
+
+
+def plain_dice(scores, mask):
+    probs = scores.softmax(1).movedim(1, -1)[mask != 255]
+    truth = F.one_hot(mask[mask != 255], probs.shape[1]).float()
+    losses = [
+        1 - 2 * (probs[:, k] * truth[:, k]).sum() / (probs[:, k].sum() + truth[:, k].sum())
+        for k in range(probs.shape[1])
+        if truth[:, k].any()
+    ]
+    return torch.stack(losses).mean()
+
+
+def plain_lovasz(scores, mask):
+    """The extension from its definition: the Jaccard loss of every set of the worst pixels."""
+    probs = scores.softmax(1).movedim(1, -1)[mask != 255]
+    labels = mask[mask != 255]
+    losses = []
+    for k in labels.unique().tolist():
+        own = labels == k
+        errors = torch.where(own, 1 - probs[:, k], probs[:, k])
+        order = errors.detach().argsort(descending=True).tolist()
+        wrong, before, loss = torch.zeros_like(own), 0.0, 0.0
+        for pixel in order:
+            wrong[pixel] = True
+            jaccard = 1 - (own & ~wrong).sum().item() / (own | wrong).sum().item()
+            loss = loss + errors[pixel] * (jaccard - before)
+            before = jaccard
+        losses.append(loss)
+    return torch.stack(losses).mean()
+
+
+CASES = [
+    (cross_entropy, plain_cross_entropy, {}),
+    (cross_entropy, plain_cross_entropy, {"label_smoothing": 0.1}),
+    (cross_entropy, plain_cross_entropy, {"label_smoothing": 0.3, "class_weights": WEIGHTS}),
+    (focal, plain_focal, {}),
+    (focal, plain_focal, {"gamma": 0.5}),
+    (focal, plain_focal, {"gamma": 0.0, "class_weights": WEIGHTS}),
+    (focal, plain_focal, {"gamma": 3.0, "class_weights": WEIGHTS}),
+    (dice, plain_dice, {}),
+    (lovasz, plain_lovasz, {}),
+]
+
+
+def batch(small=(5, 7), size=(33, 54), classes=5, ignored=0.2, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    logits = 4 * torch.randn(images, classes, *small, generator=generator)
-    mask = F.interpolate(logits.argmax(1)[None].double(), size)[0].long()
-    noise = torch.randint(0, classes, mask.shape, generator=generator)
-    mask = mask.where(torch.rand(mask.shape, generator=generator) < 0.5, noise)
+    logits = 2 * torch.randn(2, classes, *small, generator=generator)
+    mask = torch.randint(0, classes, (2, *size), generator=generator)
     mask[torch.rand(mask.shape, generator=generator) < ignored] = 255
+    mask[mask == 3] = 1  # a class that no pixel has
     return logits, mask
 
 
-def upsample(logits, size):
-    return F.interpolate(logits.float(), size, mode="bilinear", align_corners=False)
-
-
-def plain(logits, mask, **rule):
-    return ohem_cross_entropy(upsample(logits, mask.shape[1:]), mask, **rule)
-
-
-def value_and_gradient(loss, logits, mask, **rule):
-    logits = logits.detach().clone(memory_format=torch.preserve_format).requires_grad_()
-    value = loss(logits, mask, **rule)
-    value.backward()
-    assert logits.grad is not None
+def value_and_gradient(loss, logits, *given, **options):
+    logits = logits.detach().clone().requires_grad_()
+    value = loss(logits, *given, **options)
+    (3 * value).backward()
     return value.detach(), logits.grad
 
 
-def assert_same(logits, mask, **rule):
-    value, gradient = value_and_gradient(upsampled_ohem_cross_entropy, logits, mask, **rule)
-    expected, expected_gradient = value_and_gradient(plain, logits, mask, **rule)
-    torch.testing.assert_close(value, expected, rtol=2e-6, atol=1e-7)
-    largest = expected_gradient.abs().max().item()
-    torch.testing.assert_close(gradient, expected_gradient, rtol=1e-4, atol=3e-6 * largest)
+def upsampled(loss):
+    def run(logits, mask, **options):
+        size = mask.shape[1:]
+        scores = F.interpolate(logits.float(), size, mode="bilinear", align_corners=False)
+        return loss(scores, mask, **options)
+
+    return run
 
 
 @pytest.fixture(params=[1, 700, 1 << 19])
 def strip(request, monkeypatch):
     """Strips of one row, of a part of an image, of several images."""
-    monkeypatch.setattr(upsampled, "_CPU_STRIP_ELEMENTS", request.param)
+    monkeypatch.setattr(strips, "_CPU_STRIP_ELEMENTS", request.param)
 
 
-@pytest.mark.parametrize(
-    ("small", "size"),
-    [
-        ((4, 6), (32, 48)),
-        ((5, 7), (33, 54)),
-        ((1, 1), (5, 3)),
-        ((6, 6), (6, 6)),
-        ((12, 13), (5, 9)),
-    ],
-)
-@pytest.mark.parametrize("classes", [1, 2, 11, 150])
-def test_equals_the_plain_form_at_any_ratio(strip, classes, small, size):
-    assert_same(*batch(classes, small, size))
+@pytest.mark.parametrize(("small", "size"), SIZES)
+@pytest.mark.parametrize(("loss", "plain", "options"), CASES)
+def test_value_and_gradient_equal_a_plain_form(strip, loss, plain, options, small, size):
+    if loss is lovasz and size == (33, 54):
+        size = (17, 19)  # the plain form is slow
+    logits, mask = batch(small, size)
+    value, gradient = value_and_gradient(loss, logits, mask, **options)
+    expected, expected_gradient = value_and_gradient(upsampled(plain), logits, mask, **options)
+    torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-7)
+    largest = expected_gradient.abs().max().item()
+    torch.testing.assert_close(gradient, expected_gradient, rtol=1e-4, atol=1e-5 * largest)
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize(
-    ("threshold", "min_kept"), [(0.7, 1 / 16), (0.3, 1 / 64), (0.01, 1 / 4), (1.0, 1.0), (0.5, 1.0)]
-)
-def test_equals_the_plain_form_by_any_rule(strip, threshold, min_kept, weighted):
-    weight = torch.tensor([0.5, 1.0, 2.0, 4.0, 0.1]) if weighted else None
-    assert_same(*batch(), threshold=threshold, min_kept=min_kept, weight=weight)
+LOSSES = [cross_entropy, focal, dice, lovasz]
 
 
-def test_equals_the_plain_form_at_real_size():
-    logits, mask = batch(19, (46, 101), (361, 803))
-    # Among so many pixels there are some that rounding takes over the threshold.
-    upsampled = upsample(logits, mask.shape[1:])
-    losses = F.cross_entropy(upsampled, mask, ignore_index=255, reduction="none")
-    mask[(losses + math.log(0.7)).abs() < 1e-4] = 255
-    assert_same(logits, mask)
-
-
-def test_equals_the_plain_form_at_real_size_in_many_classes():
-    assert_same(*batch(150, (65, 65), (520, 520), images=1), min_kept=1.0)
-
-
-@pytest.mark.parametrize("spread", [1e-3, 30.0, 1000.0])
-def test_large_and_small_logits(spread):
-    logits, mask = batch(ignored=0)
-    assert_same(spread * logits, mask, min_kept=1.0)
-
-
-def test_channels_last_logits_get_a_gradient_of_their_layout():
+@pytest.mark.parametrize("loss", LOSSES)
+def test_all_ignored_is_zero_with_a_gradient(loss):
     logits, mask = batch()
-    turned = logits.contiguous(memory_format=torch.channels_last)
-    expected = value_and_gradient(upsampled_ohem_cross_entropy, logits, mask)
-    value, gradient = value_and_gradient(upsampled_ohem_cross_entropy, turned, mask)
-    assert value == expected[0]
-    assert torch.equal(gradient, expected[1])
-    assert gradient.is_contiguous(memory_format=torch.channels_last)
+    value, gradient = value_and_gradient(loss, logits, torch.full_like(mask, 255))
+    assert value == 0
+    assert not gradient.any()
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_logits_are_computed_in_float32_even_under_autocast(dtype):
+@pytest.mark.parametrize("loss", LOSSES)
+def test_ignored_pixels_have_no_effect(loss):
+    """Logits of the mask's size: those of ignored pixels change neither value nor gradient."""
+    logits, mask = batch(small=(9, 8), size=(9, 8))
+    ignored = (mask == 255)[:, None].expand_as(logits)
+    value, gradient = value_and_gradient(loss, logits, mask)
+    changed, changed_gradient = value_and_gradient(loss, logits.where(~ignored, 7.0), mask)
+    torch.testing.assert_close(changed, value)
+    torch.testing.assert_close(changed_gradient, gradient)
+    assert not gradient[ignored].any()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_half_precision_logits_are_computed_in_float32_even_under_autocast(loss):
     logits, mask = batch()
-    half = logits.to(dtype)
-    expected, expected_gradient = value_and_gradient(
-        upsampled_ohem_cross_entropy, half.float(), mask
-    )
+    half = logits.bfloat16()
+    expected, expected_gradient = value_and_gradient(loss, half.float(), mask)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        value, gradient = value_and_gradient(upsampled_ohem_cross_entropy, half, mask)
+        value, gradient = value_and_gradient(loss, half, mask)
     assert value.dtype == torch.float32
-    assert value == expected
-    assert gradient.dtype == dtype
-    assert torch.equal(gradient, expected_gradient.to(dtype))
+    torch.testing.assert_close(value, expected)
+    assert gradient.dtype == torch.bfloat16
+    torch.testing.assert_close(gradient.float(), expected_gradient, rtol=1e-2, atol=1e-6)
 
 
-def test_scaled_before_rounding_so_that_fp16_gradients_survive():
-    logits, mask = batch(size=(200, 300))
-    tiny = 2.0**-30
-    half, single = logits.half().requires_grad_(), logits.half().float().requires_grad_()
-    (upsampled_ohem_cross_entropy(half, mask) * tiny * 2.0**40).backward()
-    upsampled_ohem_cross_entropy(single, mask).backward()
-    assert half.grad is not None
-    assert single.grad is not None
-    assert torch.equal(half.grad, (single.grad * 2.0**10).half())
-
-
-def test_all_ignored_is_zero_with_a_gradient():
-    logits, mask = batch(ignored=1.1)
-    for rule in ({}, {"min_kept": 1.0}):
-        value, gradient = value_and_gradient(upsampled_ohem_cross_entropy, logits, mask, **rule)
-        assert value == 0
-        assert not gradient.any()
-
-
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.int64])
-def test_mask_dtype_does_not_matter_and_the_mask_stays_as_it_is(dtype):
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32])
+def test_mask_dtype_does_not_matter(loss, dtype):
     logits, mask = batch()
-    given = mask.to(dtype)
-    value = upsampled_ohem_cross_entropy(logits, given)
-    assert value == upsampled_ohem_cross_entropy(logits, mask)
-    assert torch.equal(given, mask.to(dtype))
+    assert loss(logits, mask.to(dtype)) == loss(logits, mask)
 
 
-def test_another_ignore_index():
-    logits, mask = batch()
-    value = upsampled_ohem_cross_entropy(logits, mask.where(mask != 255, -100), ignore_index=-100)
-    assert value == upsampled_ohem_cross_entropy(logits, mask)
-
-
-def test_nan_is_not_hidden():
+@pytest.mark.parametrize("loss", LOSSES)
+def test_nan_is_not_hidden(loss):
     logits, mask = batch(ignored=0)
-    logits[0, :, 3, 3] = math.nan
-    value, gradient = value_and_gradient(upsampled_ohem_cross_entropy, logits, mask)
-    assert value.isnan()
-    assert gradient[0, :, 3, 3].isnan().all()
-    assert upsampled_ohem_cross_entropy(logits, torch.full_like(mask, 255)) == 0
+    logits[0, :, 3, 3] = torch.nan
+    assert loss(logits, mask).isnan()
 
 
-def test_label_outside_the_classes_raises():
-    logits, mask = batch(classes=5)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_label_outside_the_classes_raises(loss):
+    logits, mask = batch()
     mask[0, 0, 0] = 5
     with pytest.raises((IndexError, RuntimeError), match="5"):
-        upsampled_ohem_cross_entropy(logits, mask)
+        loss(logits, mask)
 
 
-def test_every_run_gives_the_same_bits():
-    logits, mask = batch(19, (20, 33), (160, 264))
-    first, again = (
-        value_and_gradient(upsampled_ohem_cross_entropy, logits, mask) for _ in range(2)
-    )
-    assert first[0] == again[0]
-    assert torch.equal(first[1], again[1])
-
-
-def test_differentiable_once():
+@pytest.mark.parametrize("loss", LOSSES)
+def test_differentiable_once(loss):
     logits, mask = batch()
     logits.requires_grad_()
-    value = upsampled_ohem_cross_entropy(logits, mask)
-    (gradient,) = torch.autograd.grad(value, logits, create_graph=True)
+    (gradient,) = torch.autograd.grad(loss(logits, mask), logits, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()
 
 
-def test_no_tensor_is_nearly_as_large_as_the_upsampled_logits(monkeypatch):
-    monkeypatch.setattr(upsampled, "_CPU_STRIP_ELEMENTS", 10_000)
-    logits, mask = batch(100, (10, 13), (80, 104))
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("spread", [1e-3, 1000.0])
+def test_large_and_small_logits_give_finite_gradients(loss, spread):
+    logits, mask = batch()
+    value, gradient = value_and_gradient(loss, spread * logits, mask)
+    assert value.isfinite()
+    assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_no_tensor_is_nearly_as_large_as_the_upsampled_logits(loss, monkeypatch):
+    monkeypatch.setattr(strips, "_CPU_STRIP_ELEMENTS", 10_000)
+    logits, mask = batch((10, 13), (80, 104), classes=100)
+    mask[mask > 5] = 5
 
     class Largest(TorchDispatchMode):
         numbers = 0
@@ -203,22 +216,29 @@ def test_no_tensor_is_nearly_as_large_as_the_upsampled_logits(monkeypatch):
             return result
 
     with Largest() as ours:
-        value_and_gradient(upsampled_ohem_cross_entropy, logits, mask)
-    with Largest() as others:
-        value_and_gradient(plain, logits, mask)
-    full = mask.numel() * 100
-    assert others.numbers == full  # it does see them
-    assert ours.numbers <= full / 8
+        value_and_gradient(loss, logits, mask)
+    assert mask.numel() <= ours.numbers <= mask.numel() * 100 / 8
 
 
-def test_nothing_branches_on_values():
-    # A tensor without values raises wherever one would be read: a wait on a GPU.
+def test_any_function_of_pixels_can_be_summed():
     logits, mask = batch()
+
+    def squares(scores, target):
+        return torch.stack([(scores * (target == k).unsqueeze(1)).square().sum() for k in (0, 1)])
+
     value, gradient = value_and_gradient(
-        upsampled_ohem_cross_entropy,
-        logits.to("meta"),
-        mask.to("meta"),
-        weight=torch.ones(5).to("meta"),
+        lambda x: sum_over_pixels(squares, x, mask).log().sum(), logits
     )
-    assert value.shape == ()
-    assert gradient.shape == logits.shape
+    expected, expected_gradient = value_and_gradient(
+        lambda x: upsampled(squares)(x, mask).log().sum(), logits
+    )
+    torch.testing.assert_close(value, expected)
+    torch.testing.assert_close(gradient, expected_gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_a_perfect_and_a_wrong_prediction_are_at_the_ends_of_the_range():
+    mask = torch.tensor([[[0, 1, 2], [2, 1, 0]]])
+    right = 60 * F.one_hot(mask, 3).movedim(-1, 1).float()
+    for loss in (dice, lovasz):
+        assert loss(right, mask).item() == pytest.approx(0, abs=1e-6)
+        assert loss(right.roll(1, 1), mask).item() == pytest.approx(1, abs=1e-6)

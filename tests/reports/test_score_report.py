@@ -10,7 +10,7 @@ from eseg.reports.score_report import SHEET_ROWS, scores_table, write_sheet
 def test_the_table_has_a_row_per_class_and_dashes_where_nothing_is_defined(toy_run):
     matrix = torch.tensor([[3, 1, 0], [0, 4, 0], [0, 0, 0]])
     classes = load_checkpoint(toy_run.folder / "best.pt").classes
-    table = scores_table(classes, scores(matrix).to_dict())
+    table = scores_table(classes.names, scores(matrix).to_dict())
     assert table.rows == [
         ("ground", "0.7500", "0.7500", "0.5000"),
         ("box", "0.8000", "1.0000", "0.5000"),

@@ -6,10 +6,10 @@ import numpy as np
 import onnx
 import openvino
 import pytest
-from eseg.runtime.sessions import openvino_core
 from onnx import TensorProto, helper
 
 from eseg.runtime.network_info import KEY, NetworkInfo
+from eseg.runtime.openvino import openvino_core
 
 STRIDE = 8
 

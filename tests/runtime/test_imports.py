@@ -84,7 +84,17 @@ print(result.labels.mean(), float(result.confidence.max()))
         assert np.asarray(labels).mean() == pytest.approx(float(done.stdout.split()[0]))
 
 
-def test_a_missing_engine_is_named_without_torch_too(export):
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("mean.onnx", "pip install onnxruntime"),
+        ("best.pt", "torch cannot be imported"),
+        ("a.pt2", "aotinductor cannot be imported"),
+    ],
+)
+def test_what_an_engine_lacks_is_named_without_torch_too(export, tmp_path, name, words):
+    path = export() if name == "mean.onnx" else tmp_path / name
+    path.touch()
     code = """
 import eseg.runtime
 try:
@@ -92,5 +102,21 @@ try:
 except eseg.runtime.EngineError as error:
     print(error)
 """
-    done = run(code, export(), absent=["onnxruntime"])
-    assert "pip install onnxruntime" in done.stdout, done.stderr
+    done = run(code, path, absent=["onnxruntime"])
+    assert words in done.stdout, done.stderr
+
+
+def test_there_is_one_predictor_and_it_needs_no_torch_for_an_exported_file(export, noise, tmp_path):
+    """Although torch is installed, as on the machine of whoever exports."""
+    Image.fromarray(noise(33, 47)).save(tmp_path / "image.png")
+    code = """
+import sys
+import eseg, eseg.runtime
+assert eseg.Predictor is eseg.runtime.Predictor
+predict = eseg.Predictor(sys.argv[1])
+assert predict(sys.argv[2]).labels.shape == (33, 47)
+print({"torch", "jaxtyping", "timm"} & set(sys.modules))
+"""
+    command = [sys.executable, "-c", code, str(export(outputs="labels")), tmp_path / "image.png"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "set()", done.stdout + done.stderr

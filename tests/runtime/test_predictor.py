@@ -2,7 +2,6 @@
 
 import threading
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -15,14 +14,6 @@ from eseg.runtime.resizing import ResizeConfig
 ENGINES = [("mean.onnx", "onnxruntime"), ("mean.onnx", "openvino"), ("mean.xml", "openvino")]
 
 each_engine = pytest.mark.parametrize(("name", "engine"), ENGINES)
-
-
-@pytest.fixture
-def unchecked():
-    """As users call it: without the tests' checks of annotations."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def reference(image):
@@ -81,9 +72,9 @@ def test_an_image_is_brought_to_size_and_labelled_at_its_own(export, noise, resi
 @each_engine
 def test_a_file_of_labels_has_neither_confidence_nor_logits(export, noise, name, engine):
     path = export(name, outputs="labels")
-    with pytest.raises(ExportFileError, match=r"mean\.\w+: .*no confidence.*--outputs logits"):
+    with pytest.raises(ExportFileError, match=r"mean\.\w+: .*not confidence.*`outputs` logits"):
         Predictor(path, engine=engine, with_confidence=True)
-    with pytest.raises(ExportFileError, match=r"no logits.*--outputs logits"):
+    with pytest.raises(ExportFileError, match=r"mean\.\w+: .*not logits.*`outputs` logits"):
         Predictor(path, engine=engine).logits(noise(8, 8))
 
 
@@ -150,7 +141,7 @@ def test_a_file_for_one_size_names_both_sizes(export, noise, name, engine):
     image = noise(16, 24)
     np.testing.assert_array_equal(predict(image).labels, reference(image)[1].argmax(0).numpy())
     for call in (predict, predict.logits):
-        with pytest.raises(ImageError, match=r"24x16 pixels.*exported for 16x24.*--size 24x16"):
+        with pytest.raises(ImageError, match=r"24x16 pixels.*mean.* 16x24 only.*`size` 24x16"):
             call(noise(24, 16))
 
 

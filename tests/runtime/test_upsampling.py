@@ -14,7 +14,12 @@ from hypothesis import strategies as st
 
 from eseg.runtime import upsampling as labels_numpy
 from eseg.runtime import upsampling_numba as labels_numba
-from eseg.runtime.upsampling import upsample_labels, upsample_labels_with_confidence, write_labels
+from eseg.runtime.tiling import cut_axis
+from eseg.runtime.upsampling import (
+    upsample_labels,
+    upsample_labels_with_confidence,
+    write_labels,
+)
 
 FORMS = ("numba", "numpy", "numpy strips", "numpy borders")
 
@@ -198,7 +203,7 @@ def test_wrong_shapes_are_refused(shape, size):
 
 def peak_memory(work):
     """Bytes allocated at most at one time, NumPy's included."""
-    labels_numpy._cut.cache_clear()
+    cut_axis.cache_clear()
     tracemalloc.start()
     work()
     _, peak = tracemalloc.get_traced_memory()

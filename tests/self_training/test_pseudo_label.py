@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from eseg.checkpoint import load_checkpoint
 from eseg.cli import app, spell_out_scales
-from eseg.cli.training_progress import TrainingReporter
+from eseg.cli.screen import RichReporter
 from eseg.config import load_dataset
 from eseg.data.folder import Folder
 from eseg.errors import DataError, OutputError
@@ -375,7 +375,7 @@ def test_a_bad_image_is_skipped_and_told(toy_run, teacher, images, tmp_path, mon
 def test_progress_is_shown_on_a_terminal(teacher, images, tmp_path):
     with (tmp_path / "screen").open("w+") as file:
         console = Console(file=file, force_terminal=True, width=80)
-        reporter = TrainingReporter(console)
+        reporter = RichReporter(console)
         pseudo_label(teacher, images / "d", tmp_path / "out", SMALL, device=CPU, reporter=reporter)
         file.seek(0)
         assert "pseudo-labels" in file.read()

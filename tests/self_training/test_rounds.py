@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from eseg.checkpoint import load_checkpoint, weights_digest
 from eseg.cli import app
-from eseg.cli.training_progress import TrainingReporter
+from eseg.cli.screen import RichReporter
 from eseg.config import InitConfig, PseudoConfig, to_plain
 from eseg.errors import BackboneError, CheckpointError, ConfigError, DataError, OutputError
 from eseg.self_training import rounds as self_training
@@ -66,7 +66,7 @@ def finished(plan, tmp_path_factory):
     output = tmp_path_factory.mktemp("finished") / "out"
     with pytest.MonkeyPatch.context() as patch, (output.parent / "log").open("w+") as file:
         patch.setattr(RunFolder, "report", lambda *_: None)
-        reporter = TrainingReporter(Console(file=file, width=100))
+        reporter = RichReporter(Console(file=file, width=100))
         best = run(replace(plan, rounds=2), output, reporter=reporter)
         file.seek(0)
         return SimpleNamespace(output=output, best=best, printed=file.read())

@@ -352,7 +352,8 @@ def test_on_gpus_batch_norms_are_synchronised_and_nothing_else_changes(monkeypat
     synchronised = [part for part in shared.modules() if isinstance(part, nn.SyncBatchNorm)]
     assert len(synchronised) == len(plain) > 10
     assert not any(isinstance(part, nn.BatchNorm2d) for part in shared.modules())
-    assert not local_statistics(shared)
+    assert not local_statistics(shared.train())
+    shared.eval()
     assert list(shared.state_dict()) == names
     assert all(ours is theirs for ours, theirs in zip(shared.parameters(), parameters, strict=True))
     with torch.no_grad():

@@ -9,7 +9,6 @@ import torch
 from eseg.data.samples import TrainBatch
 from eseg.errors import TrainingError
 from eseg.models import create_model
-from eseg.training import step as step_module
 from eseg.training.distributed import Processes
 from eseg.training.state import TrainingState
 from eseg.training.step import Stepper, images_per_part
@@ -109,12 +108,8 @@ def test_a_loss_that_is_no_number_stops_before_the_step(start, monkeypatch, valu
     stepper = start({"train.accumulate": 2})
     before = weights(stepper)
     factors = iter([1.0, value])  # the second part is the broken one
-    true_loss = step_module.upsampled_ohem_cross_entropy
-    monkeypatch.setattr(
-        step_module,
-        "upsampled_ohem_cross_entropy",
-        lambda *a, **k: true_loss(*a, **k) * next(factors),
-    )
+    true_loss = stepper.loss
+    monkeypatch.setattr(stepper, "loss", lambda *given: true_loss(*given) * next(factors))
     with pytest.raises(
         TrainingError, match=rf"{value} at step 1 \(learning rate 0\.4\).*optim\.lr"
     ):

@@ -12,7 +12,7 @@ from PIL import Image
 from rich.console import Console
 
 from eseg.checkpoint import load_checkpoint
-from eseg.cli.training_progress import TrainingReporter
+from eseg.cli.screen import RichReporter
 from eseg.config import load_config, open_split, parse_config, save_config, to_plain
 from eseg.data.loaders import make_eval_loader
 from eseg.errors import ConfigError, DataError, DeviceError, OutputError, TrainingError
@@ -103,7 +103,7 @@ def test_the_reporter_receives_every_step_and_evaluation(train, recorder, toy_co
 
 def test_a_folder_with_brackets_is_printed_as_it_is_called(toy_config, tmp_path):
     console = Console(file=io.StringIO())
-    reporter = TrainingReporter(console)
+    reporter = RichReporter(console)
     folder = tmp_path / "[exp1]"
     trainer.train(toy_config({"train.steps": 1}), folder, device="cpu", reporter=reporter)
     printed = console.file.getvalue()

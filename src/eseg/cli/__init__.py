@@ -1,52 +1,91 @@
-"""The command line: one function per verb. Heavy imports stay inside, so that --help is quick."""
+"""Command line: one function per verb, heavy imports inside, so that help and errors are quick."""
 
 from __future__ import annotations
 
 import inspect
 import sys
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from eseg import __version__
-from eseg.cli import benchmark_verbs as benchmark
-from eseg.cli import doctor_verbs as doctor
-from eseg.cli import export_verbs as deploy
-from eseg.cli import inference_verbs as inference
-from eseg.cli import self_training_verbs as self_training
-from eseg.cli import training_verbs as training
-from eseg.cli import verify_verbs as verify
+from eseg.cli.benchmark_verbs import benchmark, choose
+from eseg.cli.doctor_verbs import doctor
+from eseg.cli.export_verbs import export, models
+from eseg.cli.inference_verbs import evaluate, predict
 from eseg.cli.options import spell_out_scales
+from eseg.cli.screen import clear_errors
+from eseg.cli.self_training_verbs import pseudo_label, self_train
+from eseg.cli.training_verbs import quickstart, train
+from eseg.cli.verify_verbs import verify
+
+
+class Verbs(TyperGroup):
+    """Group of verbs whose errors end as one line each."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Read the words of a verb and run it."""
+        with clear_errors(ctx):
+            return super().invoke(ctx)
+
 
 app = typer.Typer(
     name="eseg",
+    cls=Verbs,
     help="Semantic segmentation: train on your images, measure, predict.\n\n"
     "Start with [bold]eseg quickstart[/bold]; it needs no data and takes minutes on a CPU.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (
-    training.app,
-    doctor.app,
-    self_training.app,
-    inference.app,
-    deploy.app,
-    verify.app,
-    benchmark.app,
-):
-    for command in group.registered_commands:
-        # Typer would break lines in --help where the docstring does, whatever the screen's width.
-        paragraphs = inspect.getdoc(command.callback) or ""
-        command.help = "\n\n".join(" ".join(p.split()) for p in paragraphs.split("\n\n"))
-    app.add_typer(group)
 
 
-@app.command()
+def _print_version(wanted: bool) -> bool:
+    if wanted:
+        version()
+        raise typer.Exit
+    return wanted
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
 def version() -> None:
     """Print the version."""
     typer.echo(__version__)
 
 
+for verb in (
+    quickstart,
+    train,
+    evaluate,
+    predict,
+    doctor,
+    pseudo_label,
+    self_train,
+    models,
+    export,
+    verify,
+    benchmark,
+    choose,
+    version,
+):
+    # Typer would break lines in --help where the docstring does, whatever the screen's width.
+    paragraphs = (inspect.getdoc(verb) or "").split("\n\n")
+    app.command(help="\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs))(verb)
+
+
 def main() -> None:
-    """Entry point of `eseg` and `python -m eseg`."""
+    """Run `eseg`, or `python -m eseg`, with the words of the command line."""
     app(args=spell_out_scales(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""What the doctor says about a run's data, before the run begins."""
+"""Examination of a run's data by the doctor, before the run begins."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import dataclasses
 import os
 from typing import TYPE_CHECKING
 
-from eseg.cli.doctor_verbs import ProgressReporter
-from eseg.cli.screen import complain, console, print_line, progress_bar, warn
+from eseg.cli.screen import RichReporter, complain, print_line, warn
+from eseg.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from eseg.config import DataConfig
@@ -17,14 +17,14 @@ AUTOMATIC_UP_TO = 5000
 
 
 def check_data(data: DataConfig, *, asked: bool) -> None:
-    """Examine the images and masks of a run: warnings are printed, errors end it.
+    """Examine the images and masks of a run: print warnings and errors, and raise after errors.
 
     Nothing is done for scenes without files, nor, unless it was asked for, in one of several
     processes or for more than `AUTOMATIC_UP_TO` images.
 
     Args:
         data: The run's data set.
-        asked: Whether the user wants it.
+        asked: True if the user asked for it.
 
     Raises:
         DataError: There are errors in the data; they have been printed.
@@ -33,7 +33,6 @@ def check_data(data: DataConfig, *, asked: bool) -> None:
     from eseg.config import has_files, load_dataset
     from eseg.data.folder import list_split
     from eseg.doctor import examine
-    from eseg.errors import ConfigError, DataError
 
     alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
     if asked and not alone:
@@ -48,8 +47,8 @@ def check_data(data: DataConfig, *, asked: bool) -> None:
     if count > AUTOMATIC_UP_TO and not asked:
         print_line(f"{count} images, not checked beforehand: --check, or eseg doctor, does that")
         return
-    with progress_bar() as progress:
-        diagnosis = examine(described, reporter=ProgressReporter(progress))
+    with RichReporter() as reporter:
+        diagnosis = examine(described, reporter=reporter)
     for finding in diagnosis.findings:
         if finding.severity != "note":
             tell = complain if finding.severity == "error" else warn
@@ -59,4 +58,4 @@ def check_data(data: DataConfig, *, asked: bool) -> None:
             f"the data has errors, above; `eseg doctor {data.dataset}` shows them all and writes a "
             "data set without them. --no-check trains all the same, until a broken file comes up"
         )
-    console.print(f"checked {diagnosis.readings.pairs} images and masks", highlight=False)
+    print_line(f"checked {diagnosis.readings.pairs} images and masks")

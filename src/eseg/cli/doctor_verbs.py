@@ -1,33 +1,38 @@
-"""The verb that looks at the data before anyone trains on it: doctor."""
+"""Verb that examines a data set before anyone trains on it: doctor."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import Progress
 from rich.text import Text
 
-from eseg.cli.options import BUILT_IN_SETS, Json, Root
-from eseg.cli.screen import clear_errors, console, print_line, progress_bar
-from eseg.reports.reporter import Item, Reporter
+from eseg.cli.options import (
+    BUILT_IN_SETS,
+    Json,
+    Root,
+    checked,
+    data_set_or_folder,
+    writable_parent,
+)
+from eseg.cli.screen import RichReporter, console, print_line, print_table
+from eseg.errors import ConfigError
 
 if TYPE_CHECKING:
     from eseg.doctor import Diagnosis
-
-app = typer.Typer()
-
-_STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan"}
+    from eseg.reports.reporter import Reporter
 
 
-@app.command()
+_STYLES = {"error": "bold red", "warning": "bold yellow", "note": "cyan"}
+
+
 def doctor(
     data: Annotated[
         Path,
         typer.Argument(
+            callback=checked(data_set_or_folder),
             help=f"Data set YAML, a built-in name ({BUILT_IN_SETS}), or any folder of images and "
             "masks.",
             metavar="DATASET|FOLDER",
@@ -37,6 +42,7 @@ def doctor(
     fix_config: Annotated[
         Path | None,
         typer.Option(
+            callback=checked(writable_parent),
             help="Write a data set YAML that trains: without the faulty files, or with what was "
             "found in a folder.",
             metavar="OUT.yaml",
@@ -45,50 +51,40 @@ def doctor(
     as_json: Json = False,
     sheet: Annotated[
         Path | None,
-        typer.Option(help="Draw samples of every class.", metavar="PNG"),
+        typer.Option(
+            callback=checked(writable_parent),
+            help="Draw samples of every class.",
+            metavar="PNG",
+        ),
     ] = None,
 ) -> None:
     """Find out what is wrong with a data set; exit code 1 if there are errors.
 
     Errors are what training refuses or learns falsely from; docs/doctor.md explains each finding.
     """
-    with clear_errors():
-        from eseg.errors import ConfigError
+    if fix_config is not None and fix_config.resolve() == data.resolve():
+        raise ConfigError(f"{data}: --fix-config would replace it; choose another file")
+    with RichReporter(err=as_json) as reporter:
+        diagnosis = _examine(data, root, reporter)
+    document = diagnosis.to_dict()
+    lines = []
+    if not as_json:
+        _print(diagnosis)
+    if sheet is not None:
+        from eseg.doctor.class_sheet import save_sheet
 
-        if fix_config is not None and fix_config.resolve() == data.resolve():
-            raise ConfigError(f"{data}: --fix-config would replace it; choose another file")
-
-        with progress_bar(err=as_json) as progress:
-            diagnosis = _examine(data, root, ProgressReporter(progress))
-        document = diagnosis.to_dict()
-        lines = []
-        if not as_json:
-            _print(diagnosis)
-        if sheet is not None:
-            document["sheets"] = _draw(diagnosis, sheet)
-            lines.append(f"samples: {', '.join(document['sheets'])}")
-        if fix_config is not None:
-            document["mended"], line = _mend(diagnosis, fix_config)
-            lines.append(line)
-        if as_json:
-            typer.echo(json.dumps(document, indent=2))
-        for line in lines if not as_json else ():
+        document["sheets"] = [str(file) for file in save_sheet(diagnosis, sheet)]
+        lines.append(f"samples: {', '.join(document['sheets'])}")
+    if fix_config is not None:
+        document["mended"], line = _mend(diagnosis, fix_config)
+        lines.append(line)
+    if as_json:
+        typer.echo(json.dumps(document, indent=2))
+    else:
+        for line in lines:
             print_line(line)
     if diagnosis.has_errors:
         raise typer.Exit(1)
-
-
-class ProgressReporter(Reporter):
-    """A reporter that shows progress alone, as a bar."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-
-    def track(
-        self, items: Iterable[Item], *, total: int | None = None, description: str = ""
-    ) -> Iterable[Item]:
-        """Pass items on, and show a bar."""
-        return self._progress.track(items, total=total, description=description)
 
 
 def _print(diagnosis: Diagnosis) -> None:
@@ -99,7 +95,7 @@ def _print(diagnosis: Diagnosis) -> None:
         line = Text.assemble((finding.severity, _STYLES[finding.severity]), f": {text}")
         console.print(line, soft_wrap=True)
     if diagnosis.balances:
-        print_line(balance_table(diagnosis).to_markdown())
+        print_table(balance_table(diagnosis))
     more = "; --json lists all files and classes" if diagnosis.findings else ""
     print_line(summary_line(diagnosis) + more)
 
@@ -107,7 +103,6 @@ def _print(diagnosis: Diagnosis) -> None:
 def _examine(data: Path, root: Path | None, reporter: Reporter) -> Diagnosis:
     from eseg.config import NAMED_SETS, load_dataset
     from eseg.doctor import examine, examine_folder
-    from eseg.errors import ConfigError
 
     named = NAMED_SETS.get(str(data))
     # A folder may have the same name.
@@ -122,14 +117,8 @@ def _examine(data: Path, root: Path | None, reporter: Reporter) -> Diagnosis:
     return examine_folder(data, reporter=reporter)
 
 
-def _draw(diagnosis: Diagnosis, path: Path) -> list[str]:
-    from eseg.doctor.class_sheet import save_sheet
-
-    return [str(sheet) for sheet in save_sheet(diagnosis, path)]
-
-
 def _mend(diagnosis: Diagnosis, path: Path) -> tuple[dict[str, Any], str]:
-    """Write the mended data set; what JSON says about it, and a line for people."""
+    """Write the mended data set; return its description for JSON, and a line for people."""
     from eseg.doctor.findings import counted
     from eseg.doctor.mending import mend, write_dataset
 

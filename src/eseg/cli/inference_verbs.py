@@ -8,28 +8,53 @@ from typing import Annotated
 
 import typer
 
-from eseg.cli.options import CheckpointFile, Dataset, Device, Flip, Json, Precision, Root, Scales
-from eseg.cli.screen import clear_errors, complain, print_line, progress_bar
+from eseg.choices import EngineName
+from eseg.cli.options import (
+    Dataset,
+    Device,
+    Flip,
+    Json,
+    Precision,
+    Root,
+    Scales,
+    Split,
+    checked,
+    existing,
+    existing_file,
+    writable_folder,
+)
+from eseg.cli.screen import RichReporter, complain, print_line, print_table
 
-app = typer.Typer()
+Network = Annotated[
+    Path,
+    typer.Argument(
+        callback=checked(existing_file),
+        help="A checkpoint (best.pt in a run's folder), or what `eseg export` wrote.",
+        metavar="CHECKPOINT_OR_EXPORT",
+    ),
+]
 
 
-@app.command()
 def evaluate(
-    checkpoint: CheckpointFile,
+    checkpoint: Network,
     data: Dataset,
-    split: Annotated[str, typer.Option(help="Split of the data set.")] = "val",
+    split: Split = "val",
     root: Root = None,
     scales: Scales = None,
     flip: Flip = False,
     device: Device = None,
     precision: Precision = "auto",
     save: Annotated[
-        Path | None, typer.Option(help="Folder for the predicted labels as palette PNGs.")
+        Path | None,
+        typer.Option(
+            callback=checked(writable_folder),
+            help="Folder for the predicted labels as palette PNGs.",
+        ),
     ] = None,
     submission: Annotated[
         Path | None,
         typer.Option(
+            callback=checked(writable_folder),
             help="Folder for the files that the test server of cityscapes, ade20k or vistas "
             "takes; also for splits without masks.",
             metavar="DIR",
@@ -37,68 +62,70 @@ def evaluate(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a checkpoint: mIoU, pixel accuracy and IoU per class, at the labels' own size."""
-    with clear_errors():
-        from eseg.checkpoint import load_checkpoint
-        from eseg.devices import choose_device, choose_precision
-        from eseg.inference.evaluate import evaluate_checkpoint
-        from eseg.reports.score_report import scores_table
+    """Measure a network: mIoU, pixel accuracy and IoU per class, at the labels' own size."""
+    from eseg.checkpoint import load_checkpoint
+    from eseg.inference.evaluate import evaluate as run
+    from eseg.reports.score_report import scores_table
+    from eseg.runtime.engine_table import format_of, open_engine
 
-        loaded = load_checkpoint(checkpoint)
-        dataset = loaded.data_config(data, root)
-        arithmetic = choose_precision(precision)
-        with progress_bar(err=as_json) as progress:
-            result = evaluate_checkpoint(
-                loaded,
-                dataset,
-                split,
-                device=choose_device(device),
-                precision=arithmetic,
-                scales=tuple(scales or (1.0,)),
-                flip=flip,
-                save=save,
-                submission=submission,
-                track=progress.track,
-            ).to_dict()
-        if as_json:
-            about = {"checkpoint": str(checkpoint), "data": str(data), "split": split}
-            about |= {"scales": scales or [1.0], "flip": flip, "precision": arithmetic}
-            about |= {"classes": loaded.classes.names}
-            typer.echo(json.dumps(about | result, indent=2))
-        elif any(result["support"]):
-            print_line(scores_table(loaded.classes, result).to_markdown())
-        else:
-            print_line(f"no scores: split '{split}' has no pixel with a label")
-        if submission is not None and not as_json:
-            count = sum(1 for _ in submission.iterdir())
-            print_line(
-                f"{count} files for the test server in {submission}: zip them and upload that"
-            )
+    if format_of(checkpoint) is None:
+        network = load_checkpoint(checkpoint)
+        names = network.classes.names
+    else:
+        network = open_engine(checkpoint, device=device, precision=precision)
+        names = network.info.names
+    with RichReporter(err=as_json) as reporter:
+        result = run(
+            network,
+            data,
+            split,
+            root=root,
+            device=device,
+            precision=precision,
+            scales=tuple(scales or (1.0,)),
+            flip=flip,
+            save=save,
+            submission=submission,
+            reporter=reporter,
+        ).to_dict()
+    if as_json:
+        about = {"checkpoint": str(checkpoint), "data": str(data), "split": split}
+        about |= {"scales": scales or [1.0], "flip": flip, "precision": precision}
+        about |= {"classes": names}
+        typer.echo(json.dumps(about | result, indent=2))
+        return
+    if any(result["support"]):
+        print_table(scores_table(names, result))
+    else:
+        print_line(f"no scores: split '{split}' has no pixel with a label")
+    if submission is not None:
+        count = sum(1 for _ in submission.iterdir())
+        print_line(f"{count} files for the test server in {submission}: zip them and upload that")
 
 
-@app.command()
 def predict(
-    checkpoint: Annotated[
-        Path,
+    checkpoint: Network,
+    images: Annotated[
+        list[Path],
         typer.Argument(
-            help="A checkpoint (best.pt in a run's folder), or what `eseg export` wrote.",
-            metavar="CHECKPOINT_OR_EXPORT",
+            callback=checked(existing),
+            help="Image files, or folders of them.",
+            metavar="IMAGES...",
         ),
     ],
-    images: Annotated[
-        list[Path], typer.Argument(help="Image files, or folders of them.", metavar="IMAGES...")
+    output: Annotated[
+        Path,
+        typer.Option(callback=checked(writable_folder), help="Folder for labels/ and overlays/."),
     ],
-    output: Annotated[Path, typer.Option(help="Folder for labels/ and overlays/.")],
     scales: Scales = None,
     flip: Flip = False,
     device: Device = None,
     precision: Precision = "auto",
     engine: Annotated[
-        str | None,
+        EngineName | None,
         typer.Option(
-            help="torch or compile for checkpoints; onnxruntime, openvino or aotinductor for "
-            "exported files; by default what fits the file.",
-            metavar="NAME",
+            help="torch and compile run checkpoints, the others exported files; by default the "
+            "first that fits the file.",
         ),
     ] = None,
 ) -> None:
@@ -106,32 +133,30 @@ def predict(
 
     A file that cannot be read is reported and skipped; the exit code is then 1.
     """
-    with clear_errors():
-        from eseg.devices import choose_precision
-        from eseg.inference.image_files import list_images, predict_files
-        from eseg.runtime.predictor import Predictor
+    from eseg.inference.image_files import list_images, predict_files
+    from eseg.runtime.predictor import Predictor
 
-        found = list_images(images, output)
-        predictor = Predictor(
-            checkpoint,
-            device=device,
-            precision=choose_precision(precision),
-            engine=engine,
-            scales=scales or (1.0,),
-            flip=flip,
-        )
-        with progress_bar() as progress:
-            outcomes = list(
-                progress.track(
-                    predict_files(predictor, found, output), total=len(found), description="images"
-                )
+    found = list_images(images, output)
+    predictor = Predictor(
+        checkpoint,
+        device=device,
+        precision=precision,
+        engine=engine,
+        scales=scales or (1.0,),
+        flip=flip,
+    )
+    with RichReporter() as reporter:
+        outcomes = list(
+            reporter.track(
+                predict_files(predictor, found, output), total=len(found), description="images"
             )
-        failed = [outcome for outcome in outcomes if outcome.error is not None]
-        for outcome in failed:
-            complain(f"skipped: {outcome.error}")
-        print_line(
-            f"{len(outcomes) - len(failed)} of {len(outcomes)} images labelled: "
-            f"{output / 'labels'} (class ids), {output / 'overlays'} (pictures)"
         )
-        if failed:
-            raise typer.Exit(1)
+    failed = [outcome for outcome in outcomes if outcome.error is not None]
+    for outcome in failed:
+        complain(f"skipped: {outcome.error}")
+    print_line(
+        f"{len(outcomes) - len(failed)} of {len(outcomes)} images labelled: "
+        f"{output / 'labels'} (class ids), {output / 'overlays'} (pictures)"
+    )
+    if failed:
+        raise typer.Exit(1)

@@ -1,20 +1,32 @@
-"""What every verb shares: the console, progress, and errors as one clear line."""
+"""Terminal of the command line: lines, tables, progress, and errors as one clear line."""
 
 from __future__ import annotations
 
+import operator
 import os
+import re
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import typer
+from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from eseg.errors import EsegError, LostProcessError
+from eseg.reports.reporter import Reporter
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from eseg.cli.training_progress import RichTrainingProgress
+    from eseg.reports.table import Table
+
+Item = TypeVar("Item")
 
 console = Console()
 
@@ -23,24 +35,57 @@ _REPEATED, _SECOND_HAND = 3, 6
 only says that another process failed: meanwhile torchrun ends those who have nothing new to say."""
 _GO_ON = "The same command (eseg train: with --resume) goes on"
 
+_ALIASES = {
+    "train": {"root": "data.root=PATH"},
+    "self-train": {
+        "root": "data.root=PATH",
+        "images": "--unlabelled",
+        "given_teacher": "--teacher",
+        "class_thresholds": "--class-threshold",
+    },
+    "pseudo-label": {"class_thresholds": "--class-threshold"},
+    "verify": {"checkpoint": "--against", "agreement": "--tolerance"},
+    "benchmark": {"images": "--image", "engines": "--engine", "sources": "SUBJECT"},
+}
+"""Arguments of the library that a verb spells otherwise than as a parameter of the same name."""
 
-@contextmanager
-def clear_errors(*, resumable: bool = False) -> Iterator[None]:
-    """Print what a person can mend as one line and exit with 2; let everything else be a bug.
+
+def name_options(message: str, verb: Any) -> str:
+    """Replace arguments in backticks by the options of a verb; leave all else as is.
 
     Args:
-        resumable: Whether interrupted work goes on where it was.
+        message: Such as "choose another `output`".
+        verb: The Typer command.
+    """
+    spelt = {
+        parameter.name: max(parameter.opts, key=len)
+        if parameter.param_type_name == "option"
+        else (parameter.metavar or parameter.name.upper()).strip("[].")
+        for parameter in verb.params
+    } | _ALIASES.get(verb.name, {})
+    return re.sub(r"`(\w+)`", lambda match: spelt.get(match[1], match[0]), message)
+
+
+@contextmanager
+def clear_errors(context: Any = None) -> Iterator[None]:
+    """Print what the user can mend as one line and exit with 2; let everything else be a bug.
+
+    Args:
+        context: Typer's context of the group of verbs, to name the options of the one that runs.
     """
     try:
         yield
-    except LostProcessError as error:
-        _fail(str(error), 2, second_hand=True)
+    except typer.BadParameter as error:
+        if type(error) is not typer.BadParameter:  # a missing one: Typer shows the usage
+            raise
+        _fail(error.format_message().replace(": Value error, ", ": "), 2)
     except EsegError as error:
-        _fail(str(error), 2)
+        message = str(error)
+        if context is not None and context.invoked_subcommand is not None:
+            message = name_options(message, context.command.commands[context.invoked_subcommand])
+        _fail(message, 2, second_hand=isinstance(error, LostProcessError))
     except KeyboardInterrupt:
-        if os.environ.get("LOCAL_RANK", "0") != "0":  # the first process says so
-            raise typer.Exit(130) from None
-        _fail(f"interrupted. {_GO_ON}" if resumable else "interrupted", 130)
+        _end_interrupted("interrupted")
     except RuntimeError as error:
         if type(error).__name__ != "OutOfMemoryError":  # torch's: it is not imported to ask
             raise
@@ -52,27 +97,35 @@ def clear_errors(*, resumable: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def ended_by_sigterm() -> Iterator[None]:
-    """Say how to go on when torchrun or a scheduler ends the work, once per machine."""
+def resumable() -> Iterator[None]:
+    """Say, once per machine, how to go on when the user, torchrun or a scheduler ends the work."""
 
     def end(number: int, _frame: object) -> NoReturn:
         raise SystemExit(128 + number)
 
-    if os.environ.get("LOCAL_RANK", "0") != "0":
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, end)
+    is_first = os.environ.get("LOCAL_RANK", "0") == "0"
+    before = signal.signal(signal.SIGTERM, end) if is_first else None
     try:
         yield
+    except KeyboardInterrupt:
+        _end_interrupted(f"interrupted. {_GO_ON}")
     except SystemExit as error:
-        if error.code == 128 + signal.SIGTERM:
+        if is_first and error.code == 128 + signal.SIGTERM:
             complain(
                 "ended from outside (SIGTERM): by torchrun where another process of the run has "
                 f"ended, which its summary names; by a scheduler when the time is up. {_GO_ON}"
             )
         raise
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if is_first:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _end_interrupted(message: str) -> NoReturn:
+    """Exit with 130; the first process on a machine prints the message."""
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        complain(message)
+    raise typer.Exit(130) from None
 
 
 def _fail(message: str, code: int, *, second_hand: bool = False) -> NoReturn:
@@ -81,7 +134,7 @@ def _fail(message: str, code: int, *, second_hand: bool = False) -> NoReturn:
     Args:
         message: The error.
         code: The exit code.
-        second_hand: Whether the error is another process's, which prints it better itself.
+        second_hand: True if the error is another process's, which prints it better itself.
     """
     if second_hand:
         time.sleep(_SECOND_HAND)
@@ -106,20 +159,100 @@ def _complain(word: str, style: str, message: str) -> None:
     Console(stderr=True).print(line, soft_wrap=True)
 
 
-def print_line(line: str) -> None:
-    """Print a line as it is, whole: brackets and colons in paths and names are no markup."""
-    console.print(Text(line), soft_wrap=True)
+def print_line(line: str, target: Console | None = None) -> None:
+    """Print a line as is and unbroken: brackets and colons in paths and names are not markup."""
+    (target or console).print(Text(line), soft_wrap=True)
 
 
-def progress_bar(err: bool = False) -> Progress:
-    """A bar for work of known length; on standard error where standard output is for JSON."""
-    target = Console(stderr=True) if err else console
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(compact=True),
-        console=target,
-        transient=True,
-        disable=not target.is_terminal,
-    )
+def print_table(table: Table, target: Console | None = None) -> None:
+    """Print a table; its cells are plain text, not markup."""
+    shown = RichTable(title=Text(table.title) if table.title else None, box=box.HORIZONTALS)
+    for position, heading in enumerate(table.headings):
+        shown.add_column(Text(heading), justify="right" if position else "left", overflow="fold")
+    for index, row in enumerate((*table.rows, *table.totals)):
+        if index == len(table.rows):
+            shown.add_section()
+        shown.add_row(*map(Text, row), style="bold" if index in table.strong else None)
+    (target or console).print(shown)
+
+
+class RichReporter(Reporter):
+    """Reporter that prints lines and tables, and shows progress in a terminal.
+
+    It is a context manager: a status or bar that is still shown goes away at the end.
+
+    Args:
+        target: Console to print on; standard output if None.
+        err: If True, print on standard error, because standard output is for JSON.
+    """
+
+    def __init__(self, target: Console | None = None, *, err: bool = False) -> None:
+        self._console = target or (Console(stderr=True) if err else console)
+        self._progress: Progress | None = None
+
+    def __enter__(self) -> RichReporter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def say(self, text: str) -> None:
+        """Print a line that stays."""
+        print_line(text, self._console)
+
+    def show(self, table: Table) -> None:
+        """Print a table."""
+        print_table(table, self._console)
+
+    def status(self, text: str) -> None:
+        """Show a line in a terminal until the next status or bar, or the end."""
+        self._draw(text, total=None)
+
+    def track(
+        self, items: Iterable[Item], *, total: int | None = None, description: str = ""
+    ) -> Iterable[Item]:
+        """Pass items on and show a bar in a terminal meanwhile."""
+        length = operator.length_hint(items, -1) if total is None else total
+        progress = self._draw(description, total=None if length < 0 else length)
+        if progress is None:
+            yield from items
+            return
+        try:
+            for item in items:
+                yield item
+                progress.advance(progress.task_ids[0])
+        finally:
+            progress.stop()
+
+    def training(self, steps: int, done: int) -> RichTrainingProgress:
+        """Show the progress of a training run for as long as the block lasts."""
+        from eseg.cli.training_progress import RichTrainingProgress
+
+        self._stop()
+        return RichTrainingProgress(self._console, steps, done)
+
+    def _draw(self, description: str, total: int | None) -> Progress | None:
+        """Show a bar in place of the last one; return None where bars cannot be drawn."""
+        self._stop()
+        terminal = self._console
+        if not terminal.is_terminal or terminal.is_dumb_terminal:
+            return None
+        from rich import progress as bars
+
+        # A new one each time: one that is started again would move the cursor over other lines.
+        self._progress = bars.Progress(
+            bars.TextColumn("{task.description}", markup=False),
+            bars.BarColumn(bar_width=None),
+            bars.MofNCompleteColumn(),
+            bars.TimeRemainingColumn(compact=True),
+            console=terminal,
+            transient=True,
+        )
+        self._progress.add_task(description, total=total)
+        self._progress.start()
+        return self._progress
+
+    def _stop(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None

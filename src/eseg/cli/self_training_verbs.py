@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from eseg.cli.options import CheckpointFile, Device, Output, Precision, Scales, default_output
-from eseg.cli.screen import clear_errors, complain, console, ended_by_sigterm, print_line
-
-if TYPE_CHECKING:
-    from eseg.self_training.pseudo_label import PseudoLabelConfig
-
-app = typer.Typer()
+from eseg.cli.options import (
+    CheckpointFile,
+    Device,
+    Output,
+    Overrides,
+    Precision,
+    RunYaml,
+    Scales,
+    Unlabelled,
+    checked,
+    default_output,
+    existing_file,
+    file_or_name,
+    writable_folder,
+)
+from eseg.cli.screen import RichReporter, complain, print_line, print_table, resumable
+from eseg.errors import ConfigError
 
 
 def _refuse_certainty(threshold: float) -> float:
@@ -45,12 +54,16 @@ ClassThreshold = Annotated[
 ]
 
 
-@app.command("pseudo-label")
+@resumable()
 def pseudo_label(
     checkpoint: CheckpointFile,
-    images: Annotated[Path, typer.Option(help="Folder of images, searched to any depth.")],
+    images: Unlabelled,
     output: Annotated[
-        Path, typer.Option(help="Folder for labels/, dataset.yaml, report.json and sheet.png.")
+        Path,
+        typer.Option(
+            callback=checked(writable_folder),
+            help="Folder for labels/, dataset.yaml, report.json and sheet.png.",
+        ),
     ],
     scales: Scales = None,
     flip: TeacherFlip = True,
@@ -69,23 +82,28 @@ def pseudo_label(
     it. An image that cannot be read is reported and skipped; the exit code is then 1
     (of several processes 0: torchrun would start them again).
     """
-    with ended_by_sigterm(), clear_errors(resumable=True):
-        from eseg.checkpoint import load_checkpoint
-        from eseg.cli.training_progress import TrainingReporter
-        from eseg.devices import choose_device
-        from eseg.self_training import pseudo_label as labelling
-        from eseg.training.distributed import join_processes
+    by_class = _class_thresholds(class_threshold)
+    from eseg.checkpoint import load_checkpoint
+    from eseg.devices import choose_device
+    from eseg.self_training import pseudo_label as labelling
+    from eseg.training.distributed import join_processes
 
-        config = _label_config(scales, flip, threshold, class_threshold, confidence, precision)
-        teacher = load_checkpoint(checkpoint)
-        with join_processes(choose_device(device)) as processes:
-            console.quiet = not processes.is_main
-            reporter = TrainingReporter(console)
-            report = labelling.pseudo_label(
-                teacher, images, output, config, device=processes.device, reporter=reporter
-            )
-        reporter.show(report.table())
-        for error in report.skipped.values() if processes.is_main else ():
+    config = labelling.PseudoLabelConfig(
+        scales=tuple(scales or labelling.PseudoLabelConfig.scales),
+        flip=flip,
+        threshold=threshold,
+        class_thresholds=by_class,
+        confidence=confidence,
+        precision=precision,
+    )
+    teacher = load_checkpoint(checkpoint)
+    with join_processes(choose_device(device)) as processes, RichReporter() as reporter:
+        report = labelling.pseudo_label(
+            teacher, images, output, config, device=processes.device, reporter=reporter
+        )
+    if processes.is_main:
+        print_table(report.table())
+        for error in report.skipped.values():
             complain(f"skipped: {error}")
         speed = "" if report.images_per_second is None else f", {report.images_per_second} images/s"
         print_line(
@@ -93,36 +111,36 @@ def pseudo_label(
             f"  look at   {report.sheet}\n"
             f"  train on  data.pseudo.dataset={report.dataset}"
         )
-        if report.skipped and "RANK" not in os.environ:  # torchrun would start it all again
-            raise typer.Exit(1)
+    if report.skipped and "RANK" not in os.environ:  # torchrun would start it all again
+        raise typer.Exit(1)
 
 
-@app.command("self-train")
+@resumable()
 def self_train(
-    config: Annotated[Path, typer.Argument(help="YAML of the teacher's run.")],
-    unlabelled: Annotated[
-        Path, typer.Option(help="Folder of images without labels, searched to any depth.")
-    ],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Values to change in the runs of teacher and student.",
-            metavar="[SECTION.KEY=VALUE]...",
-        ),
-    ] = None,
+    config: RunYaml,
+    unlabelled: Unlabelled,
+    overrides: Overrides = None,
     student_config: Annotated[
-        Path | None, typer.Option(help="YAML of the students' runs; by default the teacher's.")
+        Path | None,
+        typer.Option(
+            callback=checked(existing_file),
+            help="YAML of the students' runs; by default the teacher's.",
+        ),
     ] = None,
     student_from: Annotated[
         str | None,
         typer.Option(
+            callback=checked(file_or_name),
             help="What students start from: scratch, pretrained (the backbone's ImageNet "
             "weights), teacher, or a checkpoint; by default what their YAML says.",
             metavar="START",
         ),
     ] = None,
     teacher: Annotated[
-        Path | None, typer.Option(help="A trained teacher, instead of training one.")
+        Path | None,
+        typer.Option(
+            callback=checked(existing_file), help="A trained teacher, instead of training one."
+        ),
     ] = None,
     rounds: Annotated[
         int, typer.Option(help="Students in a row, each the teacher of the next.", min=1)
@@ -141,40 +159,34 @@ def self_train(
     runs/NAME, NAME being the config's. Several processes: [bold]torchrun --nproc-per-node 4
     -m[/bold] in front of the command.
     """
-    with ended_by_sigterm(), clear_errors(resumable=True):
-        from eseg.cli.training_progress import TrainingReporter
-        from eseg.config import load_config
-        from eseg.self_training.rounds import SelfTraining
-        from eseg.self_training.rounds import self_train as run
-
-        plan = SelfTraining(
-            teacher=load_config(config, overrides or ()),
-            student=load_config(student_config or config, overrides or ()),
-            unlabelled=unlabelled,
-            labels=_label_config(scales, flip, threshold, class_threshold),
-            rounds=rounds,
-            given_teacher=teacher,
-            student_from=student_from,
-        )
-        folder = output or default_output(config)
-        run(plan, folder, device=device, reporter=TrainingReporter(console))
-
-
-def _label_config(
-    scales: list[float] | None,
-    flip: bool,
-    threshold: float,
-    class_thresholds: Iterable[str] | None,
-    confidence: bool = False,
-    precision: str = "auto",
-) -> PseudoLabelConfig:
-    """The options about labels as one; raises `ConfigError` for what cannot be read."""
-    from eseg.devices import choose_precision
-    from eseg.errors import ConfigError
+    by_class = _class_thresholds(class_threshold)
+    from eseg.config import load_config
     from eseg.self_training.pseudo_label import PseudoLabelConfig
+    from eseg.self_training.rounds import SelfTraining
+    from eseg.self_training.rounds import self_train as run
 
-    by_class = {}
-    for text in class_thresholds or ():
+    plan = SelfTraining(
+        teacher=load_config(config, overrides or ()),
+        student=load_config(student_config or config, overrides or ()),
+        unlabelled=unlabelled,
+        labels=PseudoLabelConfig(
+            scales=tuple(scales or PseudoLabelConfig.scales),
+            flip=flip,
+            threshold=threshold,
+            class_thresholds=by_class,
+        ),
+        rounds=rounds,
+        given_teacher=teacher,
+        student_from=student_from,
+    )
+    with RichReporter() as reporter:
+        run(plan, output or default_output(config), device=device, reporter=reporter)
+
+
+def _class_thresholds(words: list[str] | None) -> dict[str, float]:
+    """Read CLASS=NUMBER each; raise `ConfigError` for anything else and for a repeated class."""
+    thresholds: dict[str, float] = {}
+    for text in words or ():
         name, _, number = text.rpartition("=")
         try:
             value = float(number) if name else None
@@ -182,14 +194,7 @@ def _label_config(
             value = None
         if value is None:
             raise ConfigError(f"--class-threshold {text!r} is not CLASS=NUMBER, such as person=0.7")
-        if name in by_class:
+        if name in thresholds:
             raise ConfigError(f"--class-threshold is given twice for {name!r}; give it once")
-        by_class[name] = value
-    return PseudoLabelConfig(
-        scales=tuple(scales) if scales else PseudoLabelConfig.scales,
-        flip=flip,
-        threshold=threshold,
-        class_thresholds=by_class,
-        confidence=confidence,
-        precision=choose_precision(precision),
-    )
+        thresholds[name] = value
+    return thresholds

@@ -3,73 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from types import TracebackType
-from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    track,
-)
-from rich.table import Table as RichTable
-from rich.text import Text
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from eseg.reports.reporter import Reporter, TrainingProgress
-from eseg.reports.table import Table
+from eseg.reports.reporter import TrainingProgress
 
 SECONDS_BETWEEN_LINES = 30
 """Time between two progress lines in output to a file."""
-
-Item = TypeVar("Item")
-
-
-class TrainingReporter(Reporter):
-    """Reporter of the verbs that train.
-
-    Args:
-        console: Console to print on.
-    """
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-
-    def say(self, text: str) -> None:
-        """Print a line as it is, without wrapping: a path broken in two cannot be copied."""
-        self._console.print(Text(text), soft_wrap=True)
-
-    def show(self, table: Table) -> None:
-        """Print a table."""
-        drawn = RichTable(title=table.title or None)
-        for index, heading in enumerate(table.headings):
-            drawn.add_column(heading, justify="right" if index else "left")
-        for index, row in enumerate((*table.rows, *table.totals)):
-            if index == len(table.rows):
-                drawn.add_section()
-            style = "bold" if index in table.strong else ""
-            drawn.add_row(*(Text(cell, style) for cell in row))
-        self._console.print(drawn)
-
-    def track(
-        self, items: Iterable[Item], *, total: int | None = None, description: str = ""
-    ) -> Iterable[Item]:
-        """Pass items on behind a progress bar, on a terminal."""
-        return track(
-            items,
-            description,
-            total=total,
-            console=self._console,
-            transient=True,
-            disable=not self._console.is_terminal,
-        )
-
-    def training(self, steps: int, done: int) -> RichTrainingProgress:
-        """Show the progress of a training run for as long as the block lasts."""
-        return RichTrainingProgress(self._console, steps, done)
 
 
 class RichTrainingProgress(TrainingProgress):
@@ -93,7 +34,7 @@ class RichTrainingProgress(TrainingProgress):
             TextColumn("{task.fields[figures]}"),
             TimeRemainingColumn(compact=True),
             console=console,
-            disable=not console.is_terminal,
+            disable=not console.is_terminal or console.is_dumb_terminal,
         )
         self._printed = time.perf_counter()
         self._task = self._bar.add_task("train", total=steps, completed=done, figures="")
@@ -128,10 +69,5 @@ class RichTrainingProgress(TrainingProgress):
         self._bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._bar.stop()

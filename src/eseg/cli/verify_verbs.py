@@ -1,4 +1,4 @@
-"""The verb that proves exported files: verify."""
+"""Verb that compares exported files with their checkpoints: verify."""
 
 from __future__ import annotations
 
@@ -8,26 +8,36 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eseg.cli.options import Dataset, Json, Root, check_target
-from eseg.cli.screen import clear_errors, complain, console, print_line, progress_bar
+from eseg.choices import ExportEngine
+from eseg.cli.options import Dataset, Json, Root, Split, checked, existing_file, writable_file
+from eseg.cli.screen import RichReporter, complain, print_line, print_table
 
 if TYPE_CHECKING:
     from eseg.checkpoint import Checkpoint
     from eseg.config import DataConfig
 
-app = typer.Typer()
+_check_picture = writable_file(".png")
 
 
-@app.command()
 def verify(
     file: Annotated[
-        Path, typer.Argument(help="What eseg export wrote: .onnx, .xml or .pt2.", metavar="FILE")
+        Path,
+        typer.Argument(
+            callback=checked(existing_file),
+            help="What eseg export wrote: .onnx, .xml or .pt2.",
+            metavar="FILE",
+        ),
     ],
     against: Annotated[
-        Path, typer.Option(help="The checkpoint that it was made of.", metavar="CHECKPOINT")
+        Path,
+        typer.Option(
+            callback=checked(existing_file),
+            help="The checkpoint that it was made of.",
+            metavar="CHECKPOINT",
+        ),
     ],
     data: Dataset,
-    split: Annotated[str, typer.Option(help="Split of the data set.")] = "val",
+    split: Split = "val",
     root: Root = None,
     limit: Annotated[
         int | None,
@@ -49,12 +59,8 @@ def verify(
         float, typer.Option(help="Points of mIoU, of 100, that may be lost.", metavar="POINTS")
     ] = 0.3,
     engine: Annotated[
-        str | None,
-        typer.Option(
-            help="What runs the file: onnxruntime, openvino or aotinductor; by default the first "
-            "that can.",
-            metavar="NAME",
-        ),
+        ExportEngine | None,
+        typer.Option(help="Engine that runs the file; by default the first that can."),
     ] = None,
     device: Annotated[
         str | None,
@@ -66,6 +72,7 @@ def verify(
     output: Annotated[
         Path | None,
         typer.Option(
+            callback=checked(_check_picture),
             help="Picture of the image that differs most; by default FILE.worst.png.",
             metavar="PNG",
         ),
@@ -77,57 +84,68 @@ def verify(
     The checkpoint runs in torch, on the CPU in fp32. If the file takes one size only, both get
     images resized to it.
     """
-    with clear_errors():
-        from eseg.checkpoint import load_checkpoint
+    picture = output or default_picture(file)
+    from eseg.checkpoint import load_checkpoint
 
-        checkpoint = load_checkpoint(against)
-        compare(
-            file,
-            checkpoint,
-            checkpoint.data_config(data, root),
-            output=output,
-            as_json=as_json,
-            split=split,
-            limit=limit,
-            agreement=None if tolerance is None else tolerance / 100,
-            max_drop=max_drop,
-            engine=engine,
-            device=device,
-        )
+    checkpoint = load_checkpoint(against)
+    compare(
+        file,
+        checkpoint,
+        checkpoint.data_config(data, root),
+        picture,
+        as_json=as_json,
+        split=split,
+        limit=limit,
+        agreement=None if tolerance is None else tolerance / 100,
+        max_drop=max_drop,
+        engine=engine,
+        device=device,
+    )
+
+
+def default_picture(file: Path) -> Path:
+    """Return the name of the picture beside an exported file; raise if it cannot be written."""
+    picture = file.with_name(f"{file.name}.worst.png")
+    _check_picture(picture, "output")
+    return picture
 
 
 def compare(
     file: Path,
     checkpoint: Checkpoint,
     data: DataConfig,
+    picture: Path,
     *,
-    output: Path | None = None,
     as_json: bool = False,
     **choices: Any,
 ) -> None:
-    """Verify a file, print the result and draw its worst image; exits with 1 if it does not pass.
+    """Verify a file, print the result and draw its worst image; exit with 1 if it does not pass.
 
     Args:
         file: The exported file.
-        checkpoint: What it was made of.
-        data: Where the images come from.
-        output: The picture to write; beside the file if None.
-        as_json: Print JSON instead of a table.
+        checkpoint: The network that it was made of.
+        data: Data set of the images.
+        picture: The picture to write.
+        as_json: If True, print JSON instead of a table.
         **choices: Further arguments of `eseg.deploy.verify.verify.verify`.
     """
-    from eseg.deploy.verify.verification_report import save_worst_picture, verification_report
+    from eseg.deploy.verify.verification_report import (
+        verification_notes,
+        verification_table,
+        worst_picture,
+    )
     from eseg.deploy.verify.verify import verify as run
+    from eseg.reports.picture_sheet import save_picture
 
-    picture = output or file.with_name(f"{file.name}.worst.png")
-    if output is not None or file.is_file():  # without a file, the picture is not what is wrong
-        check_target("--output", picture, (".png",))
-    with progress_bar(err=as_json) as progress:
-        result = run(file, checkpoint, data, track=progress.track, **choices)
+    with RichReporter(err=as_json) as reporter:
+        result = run(file, checkpoint, data, reporter=reporter, **choices)
     if as_json:
         typer.echo(json.dumps(result.to_dict() | {"picture": str(picture)}, indent=2))
     else:
-        console.print(verification_report(result), highlight=False)
-    save_worst_picture(result, picture)
+        print_table(verification_table(result))
+        for note in verification_notes(result):
+            print_line(note)
+    save_picture(worst_picture(result), picture)
     if result.failure is not None:
         complain(f"{file}: {result.failure}; see {picture}")
         raise typer.Exit(1)

@@ -17,19 +17,21 @@ from eseg.config.loading import (
     to_plain,
 )
 from eseg.config.named_sets import NAMED_SETS, NamedSet, ServerFiles
-from eseg.config.reading import dump_yaml
+from eseg.config.optimizers import OPTIMIZERS, SCHEDULES, OptimConfig
 from eseg.config.schema import (
     STREETS,
     DataConfig,
     InitConfig,
-    OptimConfig,
     PseudoConfig,
     RunConfig,
     TrainConfig,
 )
+from eseg.config.yaml_text import dump_yaml
 
 __all__ = [
     "NAMED_SETS",
+    "OPTIMIZERS",
+    "SCHEDULES",
     "STREETS",
     "DataConfig",
     "InitConfig",

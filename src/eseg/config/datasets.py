@@ -8,8 +8,8 @@ from pathlib import Path
 
 from eseg.config.named_sets import NAMED_SETS
 from eseg.config.parsing import parse
-from eseg.config.reading import read_yaml
 from eseg.config.schema import DataConfig
+from eseg.config.yaml_text import read_yaml
 from eseg.data.dataset import SegmentationDataset
 from eseg.data.folder import Folder, FolderConfig
 from eseg.data.listing import SplitConfig

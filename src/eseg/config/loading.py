@@ -13,8 +13,8 @@ from pydantic_core import to_jsonable_python
 from eseg.config.datasets import class_table
 from eseg.config.named_sets import NAMED_SETS
 from eseg.config.parsing import parse
-from eseg.config.reading import dump_yaml, parse_yaml, read_yaml
 from eseg.config.schema import RunConfig
+from eseg.config.yaml_text import dump_yaml, parse_yaml, read_yaml
 from eseg.errors import ConfigError
 from eseg.models import PRESETS, ModelConfig
 from eseg.runtime.resizing import ResizeConfig

@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from eseg.choices import Precision
+from eseg.config.optimizers import OptimConfig
 from eseg.data.loaders import LoaderConfig
 from eseg.data.transforms import AugmentConfig
 from eseg.losses import LossConfig
 from eseg.models import ModelConfig
-from eseg.runtime.network_info import Precision
 from eseg.runtime.resizing import ResizeConfig
 from eseg.streets import StreetsConfig
 
@@ -92,38 +93,6 @@ class InitConfig:
 
 
 @dataclass(frozen=True)
-class OptimConfig:
-    """SGD with momentum and a cosine schedule (section 4.1).
-
-    Attributes:
-        lr: Highest learning rate, for the batch size in `train`.
-        momentum: In [0, 1).
-        weight_decay: On convolution weights only; norms, biases and fusion weights have none.
-        warmup_steps: Steps over which the rate rises linearly to `lr`. The paper names none.
-        clip_norm: Largest norm of the gradient over all weights, or null for no limit.
-    """
-
-    lr: float = 0.08
-    momentum: float = 0.9
-    weight_decay: float = 5e-5
-    warmup_steps: int = 0
-    clip_norm: float | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse values that cannot train."""
-        if self.lr <= 0:
-            raise ValueError(f"lr must be above 0, not {self.lr}")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum must be in [0, 1), not {self.momentum}")
-        if self.weight_decay < 0:
-            raise ValueError(f"weight_decay must be 0 or more, not {self.weight_decay}")
-        if self.warmup_steps < 0:
-            raise ValueError(f"warmup_steps must be 0 or more, not {self.warmup_steps}")
-        if self.clip_norm is not None and self.clip_norm <= 0:
-            raise ValueError(f"clip_norm must be above 0 or null, not {self.clip_norm}")
-
-
-@dataclass(frozen=True)
 class TrainConfig:
     """Length, batches and precision of a run.
 
@@ -173,8 +142,8 @@ class RunConfig:
         data: Data set and splits.
         augment: Random scale, crop and flip.
         train: Length, batch and precision.
-        optim: Optimiser and schedule.
-        loss: Choice of hard pixels, class weights.
+        optim: Optimiser, schedule and frozen parts.
+        loss: Loss, or weighted sum of losses, and their options.
         loader: Worker processes.
         init: The weights to start from.
         seed: Seed of weights, sample order and augmentation.

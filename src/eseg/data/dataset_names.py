@@ -1,6 +1,6 @@
 """Names of the data sets that need no YAML, as the command line lists them.
 
-The module imports nothing, so that `eseg --help` stays quick; the records are in
+The module imports nothing, so that the help of the command line is quick; the records are in
 `eseg.config.named_sets`.
 """
 

@@ -70,7 +70,8 @@ class AotInductorEngine(TorchDevice, Engine):
     def preprocess(self, images: np.ndarray) -> UInt8[Tensor, "1 height width 3"]:
         """Bring images to size and to the device; see `Engine.preprocess`."""
         # The machine code itself does not check the size.
-        return torch.from_numpy(super().preprocess(images)).to(self.device)
+        images = np.require(super().preprocess(images), requirements=["C", "W"])  # as torch wants
+        return torch.from_numpy(images).to(self.device)
 
     @torch.inference_mode()
     def network(self, x: Tensor) -> Tensor:

@@ -86,7 +86,8 @@ class TorchEngine(TorchDevice, Engine):
     @torch.inference_mode()
     def preprocess(self, images: np.ndarray) -> Float[Tensor, "batch 3 height width"]:
         """Bring images to size, to the device and to [0, 1]; see `Engine.preprocess`."""
-        pixels = torch.from_numpy(super().preprocess(images)).to(self.device)
+        images = np.require(super().preprocess(images), requirements=["C", "W"])  # as torch wants
+        pixels = torch.from_numpy(images).to(self.device)
         return to_float(pixels.permute(0, 3, 1, 2)).contiguous(memory_format=self._memory_format)
 
     @torch.inference_mode()

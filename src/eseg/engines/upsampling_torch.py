@@ -55,15 +55,8 @@ def upsample_labels(
         raise ValueError(f"labels are 8-bit: at most {MAX_CLASSES} classes, not {classes}")
     labels = torch.empty(batch, *size, dtype=torch.uint8, device=logits.device)
     confidence = torch.empty(batch, *size, device=logits.device) if with_confidence else None
-    if logits.device.type != "cpu":
-        _write_strips(logits, labels, confidence)
-        return labels, confidence
-    for index, item in enumerate(logits.detach().float()):
-        write_labels(
-            item.numpy(),
-            labels[index].numpy(),
-            None if confidence is None else confidence[index].numpy(),
-        )
+    write = _write_tiles if logits.device.type == "cpu" else _write_strips
+    write(logits, labels, confidence)
     return labels, confidence
 
 
@@ -86,6 +79,20 @@ def mean_probs(
         for _, strip in parts[1:]:
             total += strip.softmax(dim=1)
         yield rows, total / len(maps)
+
+
+def _write_tiles(
+    logits: Float[Tensor, "batch classes in_height in_width"],
+    labels: UInt8[Tensor, "batch height width"],
+    confidence: Float32[Tensor, "batch height width"] | None,
+) -> None:
+    """Fill in the labels, and the confidence where it is wanted, by NumPy or Numba."""
+    for index, item in enumerate(logits.detach().float()):
+        write_labels(
+            item.numpy(),
+            labels[index].numpy(),
+            None if confidence is None else confidence[index].numpy(),
+        )
 
 
 def _write_strips(

@@ -1,1 +1,1 @@
-"""From a trained network to masks, pictures and figures."""
+"""Evaluation, predictions for image files, and files for test servers."""

@@ -1,6 +1,6 @@
-"""The training loss: cross-entropy over the pixels the network still gets wrong."""
+"""Training losses: callables from a network's logits, at any resolution, and a mask to a scalar."""
 
-from eseg.losses.ohem import LossConfig, ohem_cross_entropy
-from eseg.losses.upsampled import upsampled_ohem_cross_entropy
+from eseg.losses.loss_config import LOSSES, Loss, LossConfig, build_loss
+from eseg.losses.upsampled import sum_over_pixels
 
-__all__ = ["LossConfig", "ohem_cross_entropy", "upsampled_ohem_cross_entropy"]
+__all__ = ["LOSSES", "Loss", "LossConfig", "build_loss", "sum_over_pixels"]

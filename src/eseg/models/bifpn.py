@@ -15,9 +15,9 @@ from eseg.models.layers import (
 
 
 class BiFPN(FeatureStage):
-    """Brings every level to one width, then mixes all levels in both directions, again and again.
+    """Projects every level to one width, then mixes the levels in both directions, repeatedly.
 
-    A level has one 1x1 projection, which its top-down and its bottom-up node share.
+    Each level has one 1x1 projection, shared by its top-down and its bottom-up node.
 
     Args:
         features: Maps of the pyramid, fine to coarse, each half the size of the one before.
@@ -43,6 +43,7 @@ class BiFPN(FeatureStage):
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
         """Map levels, fine to coarse, to as many maps of the same sizes."""
+        # From (batch, channels of the level, h, w) to (batch, channels, h, w).
         features = [lateral(x) for lateral, x in zip(self.laterals, features, strict=True)]
         for layer in self.layers:
             features = layer(features)
@@ -58,8 +59,8 @@ class BiFPNLayer(nn.Module):
         def node(inputs: int) -> FusionNode:
             return FusionNode(inputs, channels, act=act)
 
-        # Both lists are fine to coarse. The coarsest level starts the top-down chain without a
-        # node, and so has one input less on the way up; the finest is done after the way down.
+        # Both lists are fine to coarse. The coarsest level has no top-down node, and so one input
+        # less in the bottom-up pass; the finest has no bottom-up node.
         self.top_down = nn.ModuleList(node(2) for _ in range(levels - 1))
         self.bottom_up = nn.ModuleList(
             node(3 if level < levels - 1 else 2) for level in range(1, levels)
@@ -71,12 +72,12 @@ class BiFPNLayer(nn.Module):
         coarsest = len(features) - 1
         down = list(features)
         for level in range(coarsest - 1, -1, -1):
-            coarser = resize_to(down[level + 1], features[level], mode="nearest")
+            coarser = resize_to(down[level + 1], features[level], mode="nearest")  # size of level
             down[level] = self.top_down[level]([features[level], coarser])
 
         up = [down[0]]
         for level in range(1, coarsest + 1):
-            finer = self.downsample(up[-1])
+            finer = self.downsample(up[-1])  # size of level
             middle = [down[level]] if level < coarsest else []
             up.append(self.bottom_up[level - 1]([features[level], *middle, finer]))
         return up

@@ -1,9 +1,8 @@
-"""From a preset or a config to a network."""
+"""Construction of a network from a preset or a config."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,35 +10,19 @@ from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import nn
 
 from eseg.errors import BackboneError
-from eseg.models.bifpn import BiFPN
 from eseg.models.config import LITE_BACKBONE, PRESETS, ModelConfig
-from eseg.models.deeplabv3plus import DeepLabV3Plus
+from eseg.models.decoders import DECODERS
 from eseg.models.encoder import TimmEncoder
 from eseg.models.eseg import ESeg
-from eseg.models.fpn import FPN
 from eseg.models.fusion import SoftmaxFusion
 from eseg.models.head import SegmentationHead
-from eseg.models.layers import FeatureSpec, FeatureStage, init_convolutions, set_batch_norms
+from eseg.models.layers import ACTIVATIONS, init_convolutions, set_batch_norms
 from eseg.models.lite_encoder import LiteEncoder
 from eseg.models.pyramid import AveragePyramid
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"silu": nn.SiLU, "relu": nn.ReLU}
-
-DecoderBuilder = Callable[[list[FeatureSpec], ModelConfig, type[nn.Module]], FeatureStage]
-
-DECODERS: dict[str, DecoderBuilder] = {
-    "bifpn": lambda features, config, act: BiFPN(
-        features, config.channels, config.repeats, act=act
-    ),
-    "fpn": lambda features, config, act: FPN(features, config.channels, act=act),
-    "deeplabv3plus": lambda features, config, act: DeepLabV3Plus(
-        features, config.channels, act=act
-    ),
-}
-
 
 def list_models() -> list[str]:
-    """Names of the presets, small to large (Table 3)."""
+    """List the names of the presets, small to large (Table 3)."""
     return list(PRESETS)
 
 
@@ -62,8 +45,8 @@ def create_model(
         The network in training mode, on torch's default device.
 
     Raises:
-        ValueError: An unknown preset, an unknown field or a value out of its range.
-        BackboneError: A backbone that cannot serve, or weights that cannot be had.
+        ValueError: A preset or field is unknown, or a value is out of its range.
+        BackboneError: The backbone cannot serve as an encoder, or its weights cannot be loaded.
 
     Example:
         >>> model = create_model("eseg_lite_s", num_classes=11)
@@ -79,8 +62,8 @@ def create_model(
     fusion = SoftmaxFusion(len(decoder.features), config.fusion_slope)
     head = SegmentationHead(config.channels, config.num_classes, act=act)
 
-    # Deviation: a timm backbone keeps its epsilon, 1e-5 most often, where the paper's code base has
-    # 1e-3: pretrained weights expect theirs, and from scratch a network should be the same one.
+    # Deviation: a timm backbone keeps its epsilon, mostly 1e-5, in place of the 1e-3 of the paper's
+    # code base: pretrained weights expect it, and a network from scratch should be the same.
     own = [decoder, head] if isinstance(encoder, TimmEncoder) else [encoder, decoder, head]
     for part in own:
         init_convolutions(part)
@@ -100,7 +83,11 @@ def create_model(
 
 
 def resolve_config(model: str | ModelConfig, **overrides: Any) -> ModelConfig:
-    """The config of a preset, or the one given, with some fields changed; see `create_model`."""
+    """Return the config of a preset, or the one given, with some fields changed.
+
+    Raises:
+        ValueError: As for `create_model`.
+    """
     if isinstance(model, str):
         if model not in PRESETS:
             raise ValueError(f"no preset {model!r}; there are {', '.join(PRESETS)}")
@@ -129,7 +116,7 @@ def _build_encoder(
     elif pretrained is not False:
         raise BackboneError(
             "the Lite encoders have no public ImageNet weights; train from scratch "
-            "(pretrained_backbone=False), start from a checkpoint of your own, or take eseg_s"
+            "(pretrained_backbone=False), start from a checkpoint of your own, or use eseg_s"
         )
     else:
         encoder = LiteEncoder(
@@ -144,5 +131,5 @@ def _build_encoder(
 
 
 def _per_channel(rgb: tuple[float, ...], channels: int) -> tuple[float, ...]:
-    """Statistics for other channel counts: the mean over RGB; three channels keep their own."""
+    """Return the statistics for a channel count; if it is not three, the mean over RGB for each."""
     return rgb if channels == len(rgb) else (sum(rgb) / len(rgb),) * channels

@@ -1,19 +1,16 @@
-"""What a network of the family is made of, and the six that the paper names."""
+"""Architecture of a network, and the six networks of the paper."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+
+from eseg.models.decoders import DECODERS
+from eseg.models.layers import ACTIVATIONS
+from eseg.runtime.class_table import MAX_CLASSES
 
 LITE_BACKBONE = "lite"
-"""The backbone name that stands for the encoder of section 3.3 instead of a timm network."""
-
-MAX_CLASSES = 255
-"""Labels are 8-bit everywhere, and 255 means 'no label'."""
-
-Decoder = Literal["bifpn", "fpn", "deeplabv3plus"]
-Activation = Literal["silu", "relu"]
+"""Backbone name of the encoder of section 3.3, which is not a timm network."""
 
 
 @dataclass(frozen=True)
@@ -28,21 +25,22 @@ class ModelConfig:
         in_channels: Channels of the input image, 3 for RGB.
         num_classes: Channels of the logits, ignore not counted.
         min_level: Finest level i of the decoder (stride 2^i), in [2, 5]; the head sits there.
-        max_level: Coarsest level of the decoder, in [5, 9] (Table 1). DeepLabV3+ reads P5 as its
-            coarsest whatever stands here.
-        decoder: `bifpn` (the paper's), `fpn` (Table 2) or `deeplabv3plus` (Table 8).
+        max_level: Coarsest level of the decoder, in [5, 9] (Table 1). DeepLabV3+ ignores it: its
+            coarsest level is P5.
+        decoder: Name in `DECODERS`: `bifpn` (the paper's), `fpn` (Table 2) or `deeplabv3plus`
+            (Table 8).
         channels: Width of the decoder and the head; the ASPP width for DeepLabV3+.
-        repeats: BiFPN layers; the other decoders make one pass.
-        atrous: Keep P5 at stride 16 with dilated convolutions (Table 8, 'w/ atrous'); for
+        repeats: Number of BiFPN layers; the other decoders make one pass.
+        atrous: If True, keep P5 at stride 16 with dilated convolutions (Table 8, 'w/ atrous'); for
             DeepLabV3+ on a timm backbone only.
         activation: `silu`, or `relu` for the Lite family (section 3.3).
-        norm_eps: Batch-norm epsilon of everything but a timm backbone, which keeps the value its
-            weights were trained with.
+        norm_eps: Batch-norm epsilon of all parts but a timm backbone, which keeps the value that
+            its weights were trained with.
         norm_momentum: Batch-norm momentum of the whole network, in torch's convention.
-        fusion_slope: How much lower the fusion's scalar of each level starts than that of the next
-            finer one. 0 is the paper's: all start at 1, and the finest of seven levels has a
-            seventh of the say. 0.7 halves the weight from level to level, which helps runs too
-            short for the softmax to find that out. It changes the start alone.
+        fusion_slope: Difference between the initial fusion scalar of each level and that of the
+            next coarser one. 0 is the paper's: all start at 1, so that each of seven levels has a
+            seventh of the weight. 0.7 halves the initial weight from level to level, which helps
+            runs too short for the softmax to learn it.
     """
 
     backbone: str = "efficientnet_b1.ft_in1k"
@@ -52,17 +50,17 @@ class ModelConfig:
     num_classes: int = 19
     min_level: int = 2
     max_level: int = 9
-    decoder: Decoder = "bifpn"
+    decoder: str = "bifpn"
     channels: int = 96
     repeats: int = 4
     atrous: bool = False
-    activation: Activation = "silu"
+    activation: str = "silu"
     norm_eps: float = 1e-3
     norm_momentum: float = 0.01
     fusion_slope: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse values that no network can be built from."""
+        """Raise ValueError for values that no network can be built from."""
         for name in ("in_channels", "num_classes", "channels", "repeats", "min_level", "max_level"):
             value = getattr(self, name)
             _require(isinstance(value, int) and value >= 1, self, name, "a whole number from 1")
@@ -73,9 +71,8 @@ class ModelConfig:
         _require(0 <= self.fusion_slope < math.inf, self, "fusion_slope", "0 or more and finite")
         _require(2 <= self.min_level <= 5, self, "min_level", "in [2, 5]")
         _require(5 <= self.max_level <= 9, self, "max_level", "in [5, 9]")
-        for name, choices in (("decoder", Decoder), ("activation", Activation)):
-            allowed = get_args(choices)
-            _require(getattr(self, name) in allowed, self, name, f"one of {', '.join(allowed)}")
+        for name, known in (("decoder", DECODERS), ("activation", ACTIVATIONS)):
+            _require(getattr(self, name) in known, self, name, f"one of {', '.join(known)}")
         if self.atrous and (self.decoder != "deeplabv3plus" or self.backbone == LITE_BACKBONE):
             raise ValueError(
                 "atrous: only deeplabv3plus on a timm backbone has an atrous form (Table 8); "

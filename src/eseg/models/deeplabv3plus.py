@@ -1,4 +1,4 @@
-"""DeepLabV3+, the decoder that Table 8 compares with."""
+"""DeepLabV3+, a decoder of the comparison in Table 8."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class DeepLabV3Plus(FeatureStage):
     """Atrous spatial pyramid pooling on P5, refined with a skip from the finest level.
 
     Args:
-        features: Maps of the encoder, fine to coarse; only the first and the last are read.
+        features: Maps of the encoder, fine to coarse; only the first and the last are used.
         channels: Width of the pyramid pooling and of the output; the paper's rows use 256.
         act: Activation of every convolution.
     """
@@ -49,7 +49,7 @@ class DeepLabV3Plus(FeatureStage):
         """Map the encoder's levels to a list of one map, of the finest level's size."""
         fine, coarse = features[0], features[-1]
         context = [branch(coarse) for branch in self.branches]
-        image = self.image_branch(coarse.mean(dim=(2, 3), keepdim=True))
-        context.append(image.expand(-1, -1, *coarse.shape[-2:]))
-        pooled = resize_to(self.project(torch.cat(context, dim=1)), fine)
+        image = self.image_branch(coarse.mean(dim=(2, 3), keepdim=True))  # (batch, channels, 1, 1)
+        context.append(image.expand(-1, -1, *coarse.shape[-2:]))  # 5 x (batch, channels, h5, w5)
+        pooled = resize_to(self.project(torch.cat(context, dim=1)), fine)  # (batch, channels, h, w)
         return [self.refine(torch.cat([pooled, self.skip(fine)], dim=1))]

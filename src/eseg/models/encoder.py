@@ -1,10 +1,10 @@
-"""A timm backbone as the maps P2 to P5."""
+"""Encoder from a timm backbone: the maps P2 to P5."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import timm
 import torch
@@ -15,26 +15,26 @@ from torch import Tensor, nn
 
 from eseg.errors import BackboneError
 from eseg.models.layers import (
+    Encoder,
     FeatureSpec,
-    FeatureStage,
     make_batch_norms_safe,
     make_padding_symmetric,
 )
 
 PROBE_SIZE = (65, 97)
-"""A size that no stride divides: what a backbone makes of it shows how it rounds."""
+"""A size that no stride divides, to find out how a backbone rounds the sizes of its maps."""
 
 
-class TimmEncoder(FeatureStage):
+class TimmEncoder(Encoder):
     """The feature maps of a convolutional timm network, fine to coarse.
 
     Args:
         backbone: timm name, with or without the tag of its weights.
         in_channels: Channels of the image.
         min_level: Finest level to return, in [2, 5].
-        atrous: Keep P5 at stride 16 with dilated convolutions (Table 8).
-        pretrained: Load the ImageNet weights of the tag through timm (download, then its cache),
-            or from a local file.
+        atrous: If True, keep P5 at stride 16 with dilated convolutions (Table 8).
+        pretrained: True loads the ImageNet weights of the tag through timm (downloaded once, then
+            cached); a path loads them from a file.
 
     Attributes:
         features: Channels and stride of each map.
@@ -42,8 +42,8 @@ class TimmEncoder(FeatureStage):
         std: Standard deviation that the weights expect, in [0, 1].
 
     Raises:
-        BackboneError: The name is unknown; its maps are not NCHW at strides 4 to 32; weights were
-            asked for and cannot be had.
+        BackboneError: The name is unknown, the maps are not NCHW at strides 4 to 32, or weights
+            cannot be loaded.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class TimmEncoder(FeatureStage):
         pretrained: bool | str | Path = False,
     ) -> None:
         super().__init__()
+        self.name = backbone
         strides = [1 << level for level in range(min_level, 6)]
         indices, self.pads = _inspect(backbone, strides)
         options = {"features_only": True, "out_indices": indices, "in_chans": in_channels}
@@ -82,13 +83,32 @@ class TimmEncoder(FeatureStage):
             for x, spec in zip(self.backbone(padded), self.features, strict=True)
         ]
 
+    def parameters_up_to(self, level: int) -> list[nn.Parameter]:
+        """Return the parameters that the backbone's last map at stride 2^level depends on.
+
+        Raises:
+            BackboneError: It has no map at that stride.
+        """
+        reductions = _feature_info(_on_meta(self.name)).reduction()
+        if 1 << level not in reductions:
+            levels = sorted({stride.bit_length() - 1 for stride in reductions if stride > 1})
+            raise BackboneError(
+                f"backbone {self.name!r} has no map at stride {1 << level}, so that stage {level} "
+                f"cannot be frozen; its stages are {', '.join(map(str, levels))}"
+            )
+        index = _last_at(reductions, 1 << level)
+        network = _on_meta(self.name, out_indices=(index,))
+        (output,) = network(torch.empty(1, 3, *PROBE_SIZE, device="meta"))
+        output.sum().backward()
+        used = {name for name, p in network.named_parameters() if p.grad is not None}
+        return [p for name, p in self.backbone.named_parameters() if name in used]
+
 
 def _inspect(backbone: str, strides: list[int]) -> tuple[list[int], bool]:
-    """Find which outputs of a backbone have the strides, and whether odd sizes need padding."""
+    """Find the outputs of a backbone that have the strides, and if odd sizes need padding."""
     try:
-        with torch.device("meta"):
-            network = timm.create_model(backbone, features_only=True, pretrained=False).eval()
-    except Exception as error:  # timm raises whatever the network at hand runs into
+        network = _on_meta(backbone)
+    except Exception as error:  # of any kind, depending on the network
         raise BackboneError(
             f"backbone {backbone!r}: timm cannot build it as a feature extractor ({error}). "
             "timm.list_models() lists the names; a convolutional one with features_only is needed"
@@ -101,8 +121,7 @@ def _inspect(backbone: str, strides: list[int]) -> tuple[list[int], bool]:
             f"backbone {backbone!r} has maps at strides {reductions}, but {missing} is needed; "
             "choose a convolutional network with maps down to stride 32"
         )
-    # Where several maps share a stride, the last one has seen the most layers.
-    indices = [len(reductions) - 1 - reductions[::-1].index(stride) for stride in strides]
+    indices = [_last_at(reductions, stride) for stride in strides]
 
     def shapes(size: tuple[int, int]) -> list[tuple[int, ...]]:
         with torch.device("meta"):
@@ -117,7 +136,7 @@ def _inspect(backbone: str, strides: list[int]) -> tuple[list[int], bool]:
 
     try:
         divisible = shapes((64, 96))
-    except Exception as error:  # a fixed input size, most often
+    except Exception as error:  # mostly a fixed input size
         raise BackboneError(f"backbone {backbone!r} does not run at 64x96: {error}") from error
     if divisible != expected((64, 96)):
         raise BackboneError(
@@ -131,6 +150,17 @@ def _inspect(backbone: str, strides: list[int]) -> tuple[list[int], bool]:
     except RuntimeError:
         rounds_up = False
     return indices, not rounds_up
+
+
+def _on_meta(backbone: str, **options: Any) -> nn.Module:
+    """Build a backbone's feature extractor without memory for its weights."""
+    with torch.device("meta"):
+        return timm.create_model(backbone, features_only=True, pretrained=False, **options).eval()
+
+
+def _last_at(reductions: list[int], stride: int) -> int:
+    """Return the index of the last map of a stride: of several, it has seen the most layers."""
+    return len(reductions) - 1 - reductions[::-1].index(stride)
 
 
 def _feature_info(network: nn.Module) -> FeatureInfo:
@@ -150,9 +180,9 @@ def _create(backbone: str, pretrained: bool | str | Path, options: dict) -> nn.M
         return timm.create_model(
             backbone, pretrained=True, pretrained_cfg_overlay=overlay, **options
         )
-    except Exception as error:  # the hub client, the file system and torch each have their own
-        ways_out = (
-            "the file must be a state dict of this very timm network"
+    except Exception as error:  # of the hub client, the file system or torch
+        remedy = (
+            "the file must be a state dict of this timm network"
             if overlay
             else "without network, pass pretrained_backbone=FILE (weights fetched elsewhere), "
             "fill timm's cache (HF_HOME) beforehand, or train from scratch with "
@@ -160,5 +190,5 @@ def _create(backbone: str, pretrained: bool | str | Path, options: dict) -> nn.M
         )
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise BackboneError(
-            f"no ImageNet weights for backbone {backbone!r}: {reason}. Ways out: {ways_out}"
+            f"no ImageNet weights for backbone {backbone!r}: {reason}. Options: {remedy}"
         ) from error

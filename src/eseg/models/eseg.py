@@ -15,17 +15,20 @@ from eseg.models.layers import Normalize, resize_to
 class ESeg(nn.Module):
     """A semantic segmentation network without atrous convolutions or high internal resolution.
 
-    `create_model` builds one; this class only says how the parts work together.
+    `create_model` builds the parts; this class connects them.
 
     Args:
-        encoder: Image to maps P2..P5 (P3..P5 for Lite).
-        pyramid: Appends the levels beyond P5.
-        decoder: Mixes the levels; returns maps of one width.
-        fusion: Those maps to one, at the finest level.
-        head: That map to logits.
+        encoder: Part from the image to the maps P2..P5 (P3..P5 for Lite).
+        pyramid: Part that appends the levels beyond P5.
+        decoder: Part that mixes the levels and returns maps of one width.
+        fusion: Part from those maps to one map at the finest level.
+        head: Part from that map to logits.
         mean: Mean RGB of the backbone's training images, in [0, 1].
         std: Their standard deviation, in [0, 1].
-        config: What the parts were built from; a checkpoint rebuilds the network from it.
+        config: Architecture of the parts; a checkpoint rebuilds the network from it.
+
+    Attributes:
+        frozen_norms: Names of the batch norms that stay in evaluation mode; see `freeze_encoder`.
     """
 
     def __init__(
@@ -48,6 +51,14 @@ class ESeg(nn.Module):
         self.fusion = fusion
         self.head = head
         self.config = config
+        self.frozen_norms: tuple[str, ...] = ()
+
+    def train(self, mode: bool = True) -> ESeg:
+        """Set the mode of all modules, except that `frozen_norms` stay in evaluation mode."""
+        super().train(mode)
+        for name in self.frozen_norms:
+            self.get_submodule(name).eval()
+        return self
 
     @property
     def stride(self) -> int:
@@ -57,27 +68,27 @@ class ESeg(nn.Module):
     def logits(
         self, image: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch classes rows columns"]:
-        """Class scores at the finest level's stride: `rows` is ceil(height / stride).
+        """Compute class scores at the finest level's stride: `rows` is ceil(height / stride).
 
         Args:
-            image: RGB in [0, 1] (the channels of the config), any size from 1x1. The network
-                normalises it; nobody else does.
+            image: RGB in [0, 1] (the channels of the config), any size from 1x1. The network alone
+                normalises it.
         """
-        features = self.encoder(self.normalize(image))
-        features = self.pyramid(features)
-        features = self.decoder(features)
+        features = self.encoder(self.normalize(image))  # P2..P5
+        features = self.pyramid(features)  # P2..P9
+        features = self.decoder(features)  # P2..P9, of one width
         return self.head(self.fusion(features))
 
     def forward(
         self, image: Float[Tensor, "batch channels height width"], *, upsample: bool = True
     ) -> Float[Tensor, "batch classes rows columns"]:
-        """Class scores at the size of the image: `logits`, bilinearly upsampled.
+        """Compute class scores at the size of the image: `logits`, bilinearly upsampled.
 
         Args:
             image: RGB in [0, 1], as for `logits`.
-            upsample: False leaves them small, for a loss that upsamples them itself. Training
-                calls the network itself and not `logits`: what wraps a module, for several
-                processes or to compile it, wraps its call.
+            upsample: If False, return `logits`, for a loss that upsamples them itself. Training
+                uses this in place of `logits` because wrappers of a module, for several processes
+                or compilation, wrap its call.
         """
         logits = self.logits(image)
         return resize_to(logits, image) if upsample else logits
@@ -85,8 +96,8 @@ class ESeg(nn.Module):
     def fold(self) -> ESeg:
         """Return an evaluation copy whose learned constants are constants of its graph.
 
-        Softmax and normalised fusion weights become numbers, batch norms become part of the
+        Softmax and normalised fusion weights become numbers, and batch norms become part of the
         convolutions before them (section 3.1: "we can get rid of the softmax function"). The
-        logits stay the same up to float rounding. The copy is for inference only.
+        logits are the same up to float rounding. The copy is for inference only.
         """
         return fold(self)

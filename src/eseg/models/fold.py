@@ -1,4 +1,4 @@
-"""Folding a trained network: what is constant after training becomes a constant of the graph."""
+"""Folding of a trained network: fusion weights and batch norms become constants of the graph."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from eseg.models.layers import Normalize
 Network = TypeVar("Network", bound=nn.Module)
 
 PROBE_SIZE = 64
-"""Side of the image that shows which convolution feeds which batch norm, and checks the result."""
+"""Side of the image that finds the convolution before each batch norm and checks the result."""
 
 
 class ChannelAffine(nn.Module):
@@ -42,20 +42,21 @@ class ChannelAffine(nn.Module):
 def fold(model: Network) -> Network:
     """Copy a network for inference with fusion weights and batch norms turned into constants.
 
-    Any network will do whose norms are batch norms, timm's with activation and synchronised ones
-    among them. The work is done in float64 on the CPU, whatever the network's own precision.
+    All norms of the network must be batch norms, which includes timm's with activation and
+    synchronised ones. The work is done in float64 on the CPU, whatever the network's precision.
 
     Args:
-        model: The network; it stays as it is. It must take a float image (batch, channels, 64, 64)
-            with the channels of its `normalize` module.
+        model: The network; it is left unchanged. It must take a float image (batch, channels, 64,
+            64) with the channels of its `normalize` module.
 
     Returns:
         The folded copy in evaluation mode, without gradients, on the network's device and in its
         precision.
 
     Raises:
-        RuntimeError: The copy's output is not the original's: the network uses the output of some
-            convolution in another place than the batch norm behind it. Or a batch norm is left.
+        RuntimeError: The copy's output differs from the original's, because the network uses the
+            output of a convolution elsewhere than in the batch norm after it; or a batch norm is
+            left.
     """
     parameter = next(model.parameters())
     folded = copy.deepcopy(model).to("cpu", torch.float64).eval().requires_grad_(False)
@@ -67,7 +68,7 @@ def fold(model: Network) -> Network:
     if not torch.allclose(before, after, rtol=0, atol=1e-6 * max(1e-3, float(before.abs().max()))):
         raise RuntimeError(
             "folding changed the output of this network: one of its convolutions feeds more than "
-            "the batch norm behind it. Use it unfolded"
+            "the batch norm after it. Use it unfolded"
         )
     left = [name for name, module in folded.named_modules() if isinstance(module, _BatchNorm)]
     if left:
@@ -86,15 +87,15 @@ def _fold_batch_norms(model: nn.Module, image: Tensor) -> None:
             model.set_submodule(names[conv], fuse_conv_bn_eval(conv, norm))
             replacement = nn.Identity()
         if hasattr(norm, "act"):
-            # The activation lives inside timm's batch norms and must outlive them.
+            # timm's batch norms hold the activation, which must be kept.
             replacement = nn.Sequential(replacement, cast(nn.Module, norm.act))
         model.set_submodule(names[norm], replacement)
 
 
 def _convolution_before_each_norm(model: nn.Module, image: Tensor) -> dict[nn.Module, nn.Conv2d]:
-    """Run the network once and see whose output each batch norm receives."""
+    """Run the network once and record the convolution whose output each batch norm receives."""
     made_by: dict[int, nn.Conv2d] = {}
-    alive: list[Tensor] = []  # an id is unique only as long as its tensor lives
+    alive: list[Tensor] = []  # an id is unique only while its tensor exists
     pairs: dict[nn.Module, nn.Conv2d] = {}
 
     def after_convolution(module: nn.Module, _: tuple, output: Tensor) -> None:

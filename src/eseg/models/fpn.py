@@ -1,4 +1,4 @@
-"""FPN, the top-down decoder that Table 2 compares with."""
+"""FPN, the top-down decoder of the comparison in Table 2."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class FPN(FeatureStage):
     Args:
         features: Maps of the pyramid, fine to coarse.
         channels: Width of every output.
-        act: Activation behind the 3x3 convolutions.
+        act: Activation after the 3x3 convolutions.
     """
 
     def __init__(
@@ -32,6 +32,6 @@ class FPN(FeatureStage):
         """Map levels, fine to coarse, to as many maps of the same sizes."""
         merged = [lateral(x) for lateral, x in zip(self.laterals, features, strict=True)]
         for level in range(len(merged) - 2, -1, -1):
-            coarser = resize_to(merged[level + 1], merged[level], mode="nearest")
+            coarser = resize_to(merged[level + 1], merged[level], mode="nearest")  # size of level
             merged[level] = merged[level] + coarser
         return [output(x) for output, x in zip(self.outputs, merged, strict=True)]

@@ -1,4 +1,4 @@
-"""Weighted sums of feature maps: softmax weights at the end, fast normalised ones in the BiFPN."""
+"""Weighted sums of feature maps: softmax weights in the fusion, fast normalised in the BiFPN."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from eseg.models.layers import resize_to
 
 
 class ConstantSum(nn.Module):
-    """A weighted sum of maps of one shape, by fixed coefficients: what a learned sum folds into."""
+    """A weighted sum of maps of one shape by constants, the folded form of a learned sum."""
 
     def __init__(self, coefficients: Sequence[float]) -> None:
         super().__init__()
@@ -37,14 +37,14 @@ class LearnedSum(nn.Module, ABC):
 
     @abstractmethod
     def coefficients(self) -> Float[Tensor, " inputs"]:
-        """The factors that the scalars stand for."""
+        """Compute the factors of the maps from the scalars."""
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Return the sum over i of `coefficients()[i] * features[i]`."""
         return _weighted_sum(self.coefficients().unbind(), features)
 
     def fold(self) -> ConstantSum:
-        """The same sum with its coefficients of this moment as constants (section 3.1)."""
+        """Return the same sum with its current coefficients as constants (section 3.1)."""
         return ConstantSum(self.coefficients().detach().tolist())
 
 
@@ -52,11 +52,11 @@ class SoftmaxSum(LearnedSum):
     """Coefficients are the softmax of the scalars (section 3.1).
 
     Deviation: the paper calls the scalars non-negative. Softmax ignores a common offset, so that
-    changes nothing it can express; they stay unconstrained.
+    the constraint would not change what it can express; they stay unconstrained.
     """
 
     def coefficients(self) -> Float[Tensor, " inputs"]:
-        """Softmax over the inputs: positive, summing to one."""
+        """Return the softmax over the inputs: positive, summing to one."""
         return self.weight.softmax(dim=0)
 
 
@@ -64,8 +64,8 @@ class FastNormalizedSum(LearnedSum):
     """Coefficients are relu(w) / (sum of relu(w) + 1e-4): EfficientDet's fast normalised fusion."""
 
     def coefficients(self) -> Float[Tensor, " inputs"]:
-        """Non-negative factors that sum to just under one."""
-        weight = self.weight.relu()
+        """Return non-negative factors that sum to just under one."""
+        weight = self.weight.relu()  # (inputs,)
         return weight / (weight.sum() + 1e-4)
 
 
@@ -79,12 +79,12 @@ def _weighted_sum(
 
 
 class SoftmaxFusion(nn.Module):
-    """Upsamples every level to the finest one and sums them by softmax weights (section 3.1).
+    """Softmax-weighted sum of all levels, upsampled to the finest one (section 3.1).
 
     Args:
         levels: Number of maps.
-        slope: How much lower the scalar of each level starts than that of the next finer one; with
-            0 all start at 1, as in the paper.
+        slope: Difference between the initial scalar of each level and that of the next coarser
+            one; with 0 all start at 1, as in the paper.
     """
 
     def __init__(self, levels: int, slope: float = 0.0) -> None:

@@ -1,4 +1,4 @@
-"""A network as one torch.export graph for every image size."""
+"""Export of a network as one torch.export graph for every image size."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ def export_graph(
 ) -> ExportedProgram:
     """Export a network once, with height and width dynamic from 1 to `MAX_SIDE` pixels.
 
-    Plain `torch.export.export` treats a side of one cell as another program than a longer one, and
-    P9 is one cell wide up to 512 pixels: its graphs refuse images below 513x513. Here sides are
-    kept symbolic throughout, so that one graph serves any size.
+    Plain `torch.export.export` specialises on sides of one cell, and P9 is one cell wide up to 512
+    pixels: its graphs refuse images below 513x513. Here sides stay symbolic throughout, so that
+    one graph serves any size.
 
     Args:
         model: Takes an image (batch, channels, height, width); fold it first for the fastest graph.
         in_channels: Channels of the image.
-        from_pixels: Whether the model takes uint8 (batch, height, width, channels) instead.
-        size: The one (height, width) that the graph shall serve, instead of all.
+        from_pixels: If True, the model takes uint8 (batch, height, width, channels) instead.
+        size: The only (height, width) of the graph; None for all sizes.
 
     Returns:
-        The exported program for batches of one image; sizes outside the range are refused with a
-        message by its `module()`.
+        The exported program for batches of one image; its `module()` refuses sizes outside the
+        range with a message.
     """
     parameter = next(model.parameters())
     if from_pixels:
@@ -52,16 +52,16 @@ def export_graph(
     dynamic = dict(zip((1, 2) if from_pixels else (2, 3), sides, strict=True))
     # pyright does not see the functions that torch installs in its config modules.
     patch = symbolic_shapes.patch  # pyright: ignore[reportAttributeAccessIssue]
-    with patch(backed_size_oblivious=True), _pooling_without_questions():
+    with patch(backed_size_oblivious=True), _pooling_by_floor_division():
         return torch.export.export(model, (example,), dynamic_shapes=(dynamic,))
 
 
 @contextmanager
-def _pooling_without_questions() -> Iterator[None]:
-    """Let the shape rule of pooling divide by Python's own floor division.
+def _pooling_by_floor_division() -> Iterator[None]:
+    """Make the shape rule of pooling divide by Python's own floor division.
 
-    That of torch 2.11 asks besides whether there is a remainder, though the answer changes nothing
-    for Python's numbers; the question alone ties a graph to sizes of the example's parity.
+    The rule of torch 2.11 also tests for a remainder, although the result is the same for Python's
+    numbers; the test alone ties a graph to sizes of the example's parity.
     """
     rule = getattr(_meta_registrations, "div_rtn", None)
     if rule is None:

@@ -1,4 +1,4 @@
-"""The prediction head: from the fused map to class scores."""
+"""Prediction head, from the fused map to class scores."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class SegmentationHead(nn.Sequential):
         )
 
     def init_classifier(self) -> None:
-        """Start from near-uniform class probabilities: weights from N(0, 0.01^2), no bias."""
+        """Draw weights from N(0, 0.01^2) and zero the bias: class scores start near uniform."""
         classifier = self[-1]
         assert isinstance(classifier, nn.Conv2d)
         nn.init.normal_(classifier.weight, std=0.01)

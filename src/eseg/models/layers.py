@@ -1,4 +1,4 @@
-"""The pieces that encoder, decoders and head share."""
+"""Building blocks that encoder, decoders and head share."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from timm.layers.conv2d_same import Conv2dSame
 from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 
+ACTIVATIONS: dict[str, type[nn.Module]] = {"silu": nn.SiLU, "relu": nn.ReLU}
+"""The activations by name."""
+
 
 class FeatureSpec(NamedTuple):
-    """What one feature map looks like, whatever the size of the image.
+    """Channels and stride of one feature map, independent of the image's size.
 
     Attributes:
         channels: Number of channels.
@@ -27,20 +30,28 @@ class FeatureSpec(NamedTuple):
 
 
 class FeatureStage(nn.Module):
-    """A part of the network that says what maps it returns; its `forward` returns them as a list.
+    """A part of the network whose `forward` returns a list of feature maps.
 
     Attributes:
-        features: The maps, fine to coarse.
+        features: Specification of each map, fine to coarse.
     """
 
     features: list[FeatureSpec]
 
 
-class Normalize(nn.Module):
-    """Turns RGB in [0, 1] into the statistics that the backbone was trained with.
+class Encoder(FeatureStage):
+    """The part from the normalised image to the maps P2 to P5."""
 
-    The constants are stored as a factor and an offset, so that no division is left in the graph,
-    and stay out of the state dict: they belong to the backbone, not to the training.
+    def parameters_up_to(self, level: int) -> list[nn.Parameter]:
+        """Return the parameters that the encoder's map at stride 2^level depends on."""
+        raise NotImplementedError
+
+
+class Normalize(nn.Module):
+    """Normalisation of RGB in [0, 1] by the statistics that the backbone was trained with.
+
+    The constants are stored as a factor and an offset, so that the graph has no division. They are
+    not in the state dict: they belong to the backbone, not to the training.
     """
 
     factor: Tensor
@@ -64,10 +75,10 @@ class Normalize(nn.Module):
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """Batch norm that survives a single value per channel in training.
+    """Batch norm that accepts a single value per channel in training.
 
-    P8 and P9 are 1x1 for small images; with a batch of one their variance is zero and torch
-    refuses. Such a map is normalised by the running statistics, which it leaves as they are.
+    P8 and P9 are 1x1 for small images; in a batch of one their variance is zero, which torch
+    refuses. Such a map is normalised by the running statistics and leaves them unchanged.
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
@@ -78,7 +89,7 @@ class BatchNorm2d(nn.BatchNorm2d):
 
 
 class SafeBatchNormAct2d(BatchNormAct2d):
-    """timm's batch norm with activation, with the same care for a single value per channel."""
+    """timm's batch norm with activation, which accepts a single value per channel as well."""
 
     drop: nn.Module
     act: nn.Module
@@ -93,7 +104,7 @@ class SafeBatchNormAct2d(BatchNormAct2d):
 
 
 def has_single_value(x: Tensor) -> bool:
-    """Whether each channel of (batch, channels, height, width) holds one value only."""
+    """Return True if each channel of (batch, channels, height, width) holds one value only."""
     return x.shape[0] * x.shape[2] * x.shape[3] == 1
 
 
@@ -104,10 +115,10 @@ def _normalize_by_running_statistics(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
 
 
 def make_batch_norms_safe(module: nn.Module) -> None:
-    """Give every batch norm of a foreign network the forward of the classes above, in place.
+    """Give every batch norm of a timm network the forward of the classes above, in place.
 
     Only the class changes, as in `torch.nn.utils.parametrize`: weights, statistics, activation
-    and drop-out of each layer stay the very same objects.
+    and drop-out of each layer stay the same objects.
     """
     for part in module.modules():
         if type(part) is BatchNormAct2d:
@@ -117,10 +128,10 @@ def make_batch_norms_safe(module: nn.Module) -> None:
 
 
 def make_padding_symmetric(module: nn.Module) -> None:
-    """Let TensorFlow's SAME convolutions pad both sides alike, in place; sizes stay the same.
+    """Make TensorFlow's SAME convolutions pad both sides equally, in place; sizes are unchanged.
 
-    Deviation: their own padding depends on the image's size, which no exported graph for all sizes
-    can express, and moves every strided layer's samples by one pixel against the other backbones.
+    Deviation: their own padding depends on the image's size, which an exported graph for all sizes
+    cannot express, and shifts the samples of strided layers by a pixel against other backbones.
     """
     for part in [cast(nn.Conv2d, m) for m in module.modules() if type(m) is Conv2dSame]:
         (height, width), (vertical, horizontal) = part.kernel_size, part.dilation
@@ -142,7 +153,7 @@ class ConvNormAct(nn.Sequential):
         act: type[nn.Module] | None = None,
     ) -> None:
         # Deviation: TensorFlow's SAME pads a strided layer more at the end than at the start;
-        # this pads both sides alike, which gives the same sizes.
+        # this pads both sides equally, which gives the same sizes.
         padding = dilation * (kernel - 1) // 2
         conv = nn.Conv2d(
             in_channels, out_channels, kernel, stride, padding, dilation=dilation, bias=False
@@ -151,7 +162,7 @@ class ConvNormAct(nn.Sequential):
 
 
 class SeparableConvNormAct(nn.Sequential):
-    """Depthwise 3x3 and pointwise 1x1 convolution, one batch norm behind both, activation."""
+    """Depthwise 3x3 and pointwise 1x1 convolution, one batch norm after both, activation."""
 
     def __init__(
         self,

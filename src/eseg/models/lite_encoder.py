@@ -8,11 +8,11 @@ from typing import NamedTuple
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eseg.models.layers import ConvNormAct, FeatureSpec, FeatureStage
+from eseg.models.layers import ConvNormAct, Encoder, FeatureSpec
 
 
 class Stage(NamedTuple):
-    """A row of EfficientNet-B0's table: blocks of one kernel size, the first with the stride."""
+    """Row of EfficientNet-B0's table: blocks of one kernel size, the first with the stride."""
 
     expansion: int
     channels: int
@@ -44,7 +44,7 @@ class FusedMBConv(nn.Module):
     """Full k x k expansion and 1x1 projection, with a shortcut where the shape stays.
 
     Without expansion there is nothing to project: one k x k convolution does both, as in
-    EfficientNetV2 (and only so does Lite-S come to the paper's 17 B).
+    EfficientNetV2. Only this reading gives Lite-S the paper's 17 B.
     """
 
     def __init__(
@@ -76,8 +76,8 @@ class FusedMBConv(nn.Module):
         return out + x if self.has_shortcut else out
 
 
-class LiteEncoder(FeatureStage):
-    """EfficientNet-B0 with every MBConv as Fused-MBConv of its kernel size, no SE, no swish.
+class LiteEncoder(Encoder):
+    """EfficientNet-B0 with Fused-MBConv of the same kernel sizes, without SE and swish.
 
     Args:
         width: Multiplier of the channels, rounded as in EfficientNet.
@@ -99,7 +99,7 @@ class LiteEncoder(FeatureStage):
         super().__init__()
         channels, stride = scale_channels(STEM_CHANNELS, width), 2
         self.stem = ConvNormAct(in_channels, channels, 3, stride=stride, act=act)
-        # One entry per resolution: all the stages that work at it.
+        # One entry per resolution, with all the stages at it.
         levels = [nn.Sequential()]
         outputs: list[FeatureSpec] = []
         for stage in STAGES:
@@ -122,14 +122,18 @@ class LiteEncoder(FeatureStage):
                 channels = out_channels
         outputs.append(FeatureSpec(channels, stride))
         self.levels = nn.ModuleList(levels)
-        self.first = min_level - 1  # levels[0] works at stride 2, which is P1
+        self.first = min_level - 1  # levels[0] is at stride 2, P1
         self.features = outputs[self.first :]
 
     def forward(self, image: Float[Tensor, "batch channels height width"]) -> list[Tensor]:
         """Return the maps of `features`, fine to coarse."""
-        x = self.stem(image)
+        x = self.stem(image)  # stride 2
         maps = []
         for level in self.levels:
-            x = level(x)
+            x = level(x)  # level i of the list: stride 2^(i + 1)
             maps.append(x)
         return maps[self.first :]
+
+    def parameters_up_to(self, level: int) -> list[nn.Parameter]:
+        """Return the parameters that the map at stride 2^level depends on; level in [1, 5]."""
+        return [*self.stem.parameters(), *self.levels[:level].parameters()]

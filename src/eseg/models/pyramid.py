@@ -1,4 +1,4 @@
-"""The levels beyond P5: the encoder's last map, pooled again and again."""
+"""Levels beyond P5, pooled from the encoder's last map."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from eseg.models.layers import FeatureSpec, FeatureStage
 class AveragePyramid(FeatureStage):
     """Appends P6, P7, ... by 3x3 stride-2 average pooling, keeping P5's channels (section 3.1).
 
-    No convolution is involved: the new levels cost next to nothing and yet see far.
+    There is no convolution: the new levels cost very little and have large receptive fields.
 
     Args:
         features: The encoder's maps, fine to coarse.
-        extra_levels: How many levels to append, 4 for P6 to P9.
+        extra_levels: Number of levels to append, 4 for P6 to P9.
     """
 
     def __init__(self, features: list[FeatureSpec], extra_levels: int) -> None:
         super().__init__()
-        # Padding is left out of the mean, or the borders of small maps would fade.
+        # Padding is left out of the mean; otherwise the borders of small maps would fade.
         self.pool = nn.AvgPool2d(3, stride=2, padding=1, count_include_pad=False)
         self.extra_levels = extra_levels
         channels, stride = features[-1]
@@ -30,5 +30,5 @@ class AveragePyramid(FeatureStage):
         """Return the given maps, fine to coarse, followed by the pooled ones."""
         features = list(features)
         for _ in range(self.extra_levels):
-            features.append(self.pool(features[-1]))
+            features.append(self.pool(features[-1]))  # half the size, rounded up
         return features

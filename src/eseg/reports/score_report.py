@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,10 @@ from eseg.runtime.class_table import ClassTable
 SHEET_ROWS = 6
 
 
-def scores_table(classes: ClassTable, result: dict[str, Any]) -> Table:
+def scores_table(names: Sequence[str], result: dict[str, Any]) -> Table:
     """Return scores per class and in total, `result` being that of `Scores.to_dict`."""
     total = max(1, sum(result["support"]))
-    columns = zip(classes.names, result["iou"], result["accuracy"], result["support"], strict=True)
+    columns = zip(names, result["iou"], result["accuracy"], result["support"], strict=True)
     rows = [
         (name, _score(iou), _score(recall), f"{support / total:.4f}")
         for name, iou, recall, support in columns

@@ -177,7 +177,7 @@ class EngineOptions:
         """Refuse values that no engine can use."""
         if self.threads is not None and self.threads < 1:
             raise ValueError(f"`threads` must be at least 1, not {self.threads}")
-        if not self.scales or not 0 < min(self.scales) <= max(self.scales) < math.inf:
+        if not self.scales or not all(0 < scale < math.inf for scale in self.scales):
             raise ValueError(f"`scales` must be factors above 0, not {list(self.scales)}")
 
     @property

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from eseg.errors import EngineError, ExportFileError
 from eseg.runtime.engine import Engine, EngineOptions
@@ -35,9 +35,7 @@ EXPORT_FORMATS: dict[str, ExportFormat] = {
 }
 """Formats by name; what writes each is in `eseg.deploy.export`."""
 
-EngineName = Literal["torch", "compile", "onnxruntime", "openvino", "aotinductor"]
-
-ENGINES: dict[EngineName, str] = {
+ENGINES: dict[str, str] = {
     "torch": "eseg.engines.torch_engine",
     "compile": "eseg.engines.torch_engine",
     "onnxruntime": "eseg.runtime.onnxruntime",
@@ -98,11 +96,18 @@ def open_engine(source: Any, *, engine: str | None = None, **options: Any) -> En
                 f"{source}: an exported network runs at one scale and unmirrored; `scales` and "
                 "`flip` need the checkpoint"
             )
-    opener: Callable[[Any, str, EngineOptions], Engine] = import_module(ENGINES[name]).open_network
+    try:
+        module = import_module(ENGINES[name])
+    except ImportError as error:
+        raise EngineError(
+            f"the engine {name} cannot be imported ({error}); install eseg with all of its "
+            "dependencies, or export the network as an .onnx file"
+        ) from None
+    opener: Callable[[Any, str, EngineOptions], Engine] = module.open_network
     return opener(source, name, chosen)
 
 
-def choose_engine(source: Any, engine: str | None = None) -> EngineName:
+def choose_engine(source: Any, engine: str | None = None) -> str:
     """Return the requested engine, or the default for a file.
 
     Args:
@@ -121,9 +126,9 @@ def choose_engine(source: Any, engine: str | None = None) -> EngineName:
             return name
     assert engine is not None
     if form is None:
-        wanted = next(name for name, other in EXPORT_FORMATS.items() if engine in other.engines)
+        wanted = next(name for name, f in EXPORT_FORMATS.items() if engine == f.engines[0])
         raise EngineError(
-            f"{engine} does not run checkpoints; export it first, in the format {wanted}"
+            f"{engine} does not run checkpoints; export it first: eseg export, format {wanted}"
         )
     raise EngineError(
         f"{source}: {engine} does not run {EXPORT_FORMATS[form].suffix} files; take "

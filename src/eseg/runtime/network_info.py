@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
+from eseg.choices import FilePrecision, Outputs
 from eseg.errors import ExportFileError
 from eseg.runtime.resizing import ResizeConfig
 
@@ -15,12 +16,6 @@ SCHEMA = 1
 
 KEY = "eseg"
 """Name under which every format keeps the text."""
-
-Outputs = Literal["logits", "labels"]
-FilePrecision = Literal["fp32", "fp16", "int8"]
-"""Arithmetic that a file was exported in."""
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
-"""Arithmetic that can be asked for; `auto` is bf16 on GPUs that have it and fp32 elsewhere."""
 
 
 @dataclass(frozen=True)

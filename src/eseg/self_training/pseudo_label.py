@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float32, UInt8
 
 from eseg.checkpoint import Checkpoint, weights_digest
+from eseg.choices import Precision
 from eseg.data.reading import read_image
 from eseg.devices import autocast_dtype, choose_device, dtype_name
 from eseg.engines.torch_engine import open_network
@@ -25,7 +26,6 @@ from eseg.inference.image_files import list_images
 from eseg.reports.reporter import SILENT, Reporter
 from eseg.runtime.class_table import IGNORE_INDEX, ClassTable
 from eseg.runtime.engine import Engine, EngineOptions
-from eseg.runtime.network_info import Precision
 from eseg.runtime.writing import sole_writer
 from eseg.self_training.peers import Peers
 from eseg.self_training.pseudo_folder import PseudoFolder

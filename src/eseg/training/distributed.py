@@ -205,7 +205,9 @@ def local_statistics(model: nn.Module) -> list[Tensor]:
     norms = [
         part
         for part in model.modules()
-        if isinstance(part, _BatchNorm) and not isinstance(part, nn.SyncBatchNorm)
+        if isinstance(part, _BatchNorm)
+        and part.training  # otherwise frozen
+        and not isinstance(part, nn.SyncBatchNorm)
     ]
     buffers = [buffer for norm in norms for buffer in (norm.running_mean, norm.running_var)]
     return [buffer for buffer in buffers if buffer is not None]

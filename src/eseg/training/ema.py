@@ -1,4 +1,4 @@
-"""Exponential moving average of weights (section 4.1)."""
+"""Exponential moving average of a network's weights (section 4.1)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 class WeightAverage(Generic[Network]):
-    """A copy of a network whose weights trail the trained ones; it is what gets evaluated and kept.
+    """A copy of a network with averaged weights, which is evaluated and kept.
 
     Deviation: the paper gives neither decay nor warm-up. Here the decay of update t is
-    `min(decay, (1 + t) / (10 + t))`, or the random start would weigh on short runs. Buffers
+    `min(decay, (1 + t) / (10 + t))`; otherwise the random start would dominate short runs. Buffers
     (batch-norm statistics) are averaged like weights, since they must fit the averaged weights and
-    not the latest; whole-number ones are copied.
+    not the latest; integer buffers are copied.
 
     Args:
         model: The network to follow.
@@ -25,7 +25,7 @@ class WeightAverage(Generic[Network]):
 
     Attributes:
         model: The averaged network, in evaluation mode.
-        updates: Updates so far.
+        updates: Number of updates so far.
     """
 
     def __init__(self, model: Network, decay: float) -> None:
@@ -35,7 +35,7 @@ class WeightAverage(Generic[Network]):
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """Move the average towards the network's weights of this moment."""
+        """Move the average towards the network's current weights."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
         latest = model.state_dict()

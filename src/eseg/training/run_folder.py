@@ -107,7 +107,7 @@ class RunFolder:
             curve_png(self._log.history, curve)
             predictor = Predictor(best, device=device)
             write_sheet(sheet, lambda image: predictor(image).labels, val_set)
-        reporter.show(scores_table(best.classes, best.scores))
+        reporter.show(scores_table(best.classes.names, best.scores))
         reporter.say(f"curve {curve}, pictures {sheet}")
 
     def close(self) -> None:

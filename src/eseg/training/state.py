@@ -1,4 +1,4 @@
-"""All that changes while a network trains, and its way into a checkpoint and back."""
+"""State of a training run, written to a checkpoint and restored from it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from torch.optim import SGD
+from torch.optim import Optimizer
 
 from eseg.checkpoint import Checkpoint
 from eseg.config import RunConfig, to_plain
 from eseg.errors import CheckpointError
-from eseg.models import ESeg
+from eseg.models import ESeg, freeze_encoder
 from eseg.runtime.class_table import ClassTable
 from eseg.training.ema import WeightAverage
 from eseg.training.optim import build_optimizer
@@ -19,23 +19,23 @@ from eseg.training.optim import build_optimizer
 
 @dataclass
 class RunningMean:
-    """The mean of some numbers that come one by one.
+    """Mean of numbers that arrive one by one.
 
     Attributes:
-        total: Their sum.
-        count: How many there are.
+        total: Sum of the numbers since the last `take`.
+        count: Number of them.
     """
 
     total: float = 0.0
     count: int = 0
 
     def add(self, value: float) -> None:
-        """Count a number."""
+        """Add a number."""
         self.total += value
         self.count += 1
 
     def take(self) -> float:
-        """The mean since the last call; starts anew."""
+        """Return the mean since the last call, and reset."""
         mean = self.total / self.count
         self.total, self.count = 0.0, 0
         return mean
@@ -43,24 +43,24 @@ class RunningMean:
 
 @dataclass
 class TrainingState:
-    """A run at one moment, the same in all its processes.
+    """State of a run between two steps, the same in all its processes.
 
-    Random numbers are not part of it: those of a step are drawn from (seed, step, process), those
-    of a crop from (seed, epoch, index).
+    It holds no random numbers: those of a step are drawn from (seed, step, process), those of a
+    crop from (seed, epoch, index).
 
     Attributes:
         network: The network being trained.
         average: Its averaged weights, which are evaluated and kept.
-        optimizer: With momentum.
-        scaler: Of the loss, under fp16; does nothing otherwise.
+        optimizer: Optimiser, with its momentum or other averages.
+        scaler: Scaler of the loss under fp16; without effect otherwise.
         step: Optimiser steps done.
-        best: Scores of the best evaluation so far, as `Scores.to_dict` gives them.
+        best: Scores of the best evaluation so far, in the form of `Scores.to_dict`.
         loss: Mean loss of the steps since the last log line.
     """
 
     network: ESeg
     average: WeightAverage[ESeg]
-    optimizer: SGD
+    optimizer: Optimizer
     scaler: torch.amp.GradScaler
     step: int = 0
     best: dict[str, Any] | None = None
@@ -68,7 +68,14 @@ class TrainingState:
 
     @classmethod
     def start(cls, network: ESeg, config: RunConfig, dtype: torch.dtype | None) -> TrainingState:
-        """The state before the first step; the network is on its device already."""
+        """Make the state before the first step and freeze what the config says, in place.
+
+        Args:
+            network: The network, on its device.
+            config: The run.
+            dtype: Type for autocast, or None for fp32.
+        """
+        freeze_encoder(network, config.optim.frozen_stages, norms=config.optim.frozen_norms)
         device = next(network.parameters()).device
         return cls(
             network=network,
@@ -78,10 +85,10 @@ class TrainingState:
         )
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Become the state that a `last.pt` holds.
+        """Load the state of a `last.pt`.
 
         Raises:
-            CheckpointError: It holds no such state.
+            CheckpointError: The checkpoint does not hold the state of such a run.
         """
         training = checkpoint.training
         try:
@@ -102,13 +109,13 @@ class TrainingState:
     def to_checkpoint(
         self, config: RunConfig, classes: ClassTable, scores: dict[str, Any] | None = None
     ) -> Checkpoint:
-        """This state as a file's content.
+        """Make the content of a file.
 
         Args:
             config: The run.
             classes: Its classes.
-            scores: Scores of the averaged weights: makes a file for use, without what only
-                training needs.
+            scores: Scores of the averaged weights, for a file that is used but not resumed: it
+                has no optimiser state. None for one that is resumed.
         """
         training: dict[str, Any] = {}
         if scores is None:

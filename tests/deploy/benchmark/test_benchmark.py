@@ -1,5 +1,6 @@
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,9 @@ from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner
 
+from eseg.checkpoint import describe_network
 from eseg.cli import app
-from eseg.config import to_plain
+from eseg.cli.screen import print_table
 from eseg.deploy.benchmark import benchmark as module
 from eseg.deploy.benchmark import subjects
 from eseg.deploy.benchmark.benchmark import Benchmark, Measured, agree_on_size, measure
@@ -23,14 +25,18 @@ from eseg.deploy.benchmark.benchmark_report import (
 from eseg.deploy.benchmark.matrix_products import MatrixProducts
 from eseg.deploy.benchmark.processes import Remote
 from eseg.deploy.benchmark.profile import Profile, profile
-from eseg.deploy.benchmark.timed_network import About, Subject
+from eseg.deploy.benchmark.timed_network import LoadedNetwork, Subject
 from eseg.deploy.benchmark.timed_picture import TimedPicture, draw_picture, load_picture
 from eseg.errors import BenchmarkError, ImageError
 from eseg.models import PRESETS
+from eseg.runtime.class_table import ClassTable
+from eseg.runtime.resizing import ResizeConfig
 
 runner = CliRunner()
 
-NETWORK = About(to_plain(PRESETS["eseg_lite_s"]), None, "fp32", "logits")
+CLASSES = ClassTable(("road", "other"), ((128, 64, 128), (70, 70, 70)))
+INFO = describe_network(PRESETS["eseg_lite_s"], CLASSES, step=0)
+NETWORK = LoadedNetwork(INFO, "fp32")
 
 
 def call(*words):
@@ -39,8 +45,8 @@ def call(*words):
 
 def measured(name, rounds, *, outputs="logits", precision="fp32", is_trained=True):
     return Measured(
-        Subject(name, Path(name), "torch", threads=2, is_trained=is_trained),
-        About({}, None, precision, outputs),
+        Subject(name, Path(name), name.split()[-1], threads=2, is_trained=is_trained),
+        LoadedNetwork(replace(INFO, outputs=outputs), precision),
         Profile(parameters=3_000_000, macs=10**9),
         rounds,
         {"process": 300.0, "network": 200.0},
@@ -48,9 +54,8 @@ def measured(name, rounds, *, outputs="logits", precision="fp32", is_trained=Tru
     )
 
 
-def seconds(network, labels=None, preprocess=None):
+def seconds(network, labels=0.0, preprocess=0.0):
     stages = {"preprocess": preprocess, "network": network, "labels": labels}
-    stages = {name: value for name, value in stages.items() if value is not None}
     return stages | {"whole": sum(stages.values())}
 
 
@@ -87,7 +92,8 @@ def test_figures_follow_from_the_times(result):
     assert first["gflops_per_second"] == pytest.approx(20)
     assert first["share_of_peak"] == pytest.approx(0.5)
     assert second["share_of_peak"] is None  # of a peak in fp32 an int8 network has no share
-    assert list(second["stages_ms"]) == ["network"]
+    assert list(second["stages_ms"]) == ["preprocess", "network", "labels"]
+    assert second["stages_ms"]["labels"]["median"] == 0
     assert [subject["weights"] for subject in told["subjects"]] == ["random", "trained"]
     assert (told["threads"], told["rounds"]) == (2, 3)
     json.dumps(told)
@@ -96,15 +102,15 @@ def test_figures_follow_from_the_times(result):
 def test_tables_and_notes_say_what_cannot_be_seen(result):
     console = Console(file=io.StringIO(), width=80)
     for table in benchmark_tables(result):
-        console.print(table)
+        print_table(table, console)
     text = console.file.getvalue()
     assert "2.00" in text
-    rows = {line.split()[0]: line.split() for line in text.splitlines() if line.split()}
-    assert "-" in rows["b"]
+    (row,) = [row for row in benchmark_tables(result)[1].rows if row[0] == "b onnxruntime"]
+    assert row[5] == "-"  # no share of the fp32 peak
     notes = "\n".join(benchmark_notes(result))
     assert "near noise" in notes
     assert "a torch" in notes
-    assert "--outputs labels" in notes
+    assert "labels as outputs" in notes
     assert "40 GFLOP/s" in notes
 
 
@@ -112,7 +118,7 @@ def test_a_subject_may_be_called_what_it_likes(result):
     result.measured[0] = measured("[a].pt torch", result.measured[0].rounds)
     for table in benchmark_tables(result):
         console = Console(file=io.StringIO(), width=120)
-        console.print(table)
+        print_table(table, console)
         assert "[a].pt torch" in console.file.getvalue()
 
 
@@ -145,7 +151,7 @@ class Network(Remote):
         if method == "turn":
             self.log.append((arguments[0], self.takes))
         answers = {
-            "about": NETWORK,
+            "describe": NETWORK,
             "turn": seconds(self.takes),
             "memory": {"process": 1.0, "network": 1.0},
             "labels": np.full((1, 1), arguments[0] if method == "labels" else 0),
@@ -167,13 +173,29 @@ def test_everybody_is_measured_in_every_round_on_the_same_images():
     assert found[0].profile == profile("eseg_lite_s", (16, 24))
 
 
+def test_costs_are_those_of_the_image_as_the_network_gets_it(monkeypatch):
+    """With `data.resize` the network sees another size than the benchmark's images have."""
+    info = replace(INFO, resize=ResizeConfig(shorter_side=64))
+
+    class Resizing(Network):
+        def call(self, method, *arguments):
+            answer = super().call(method, *arguments)
+            return replace(answer, info=info) if method == "describe" else answer
+
+    images, subject = [np.zeros((256, 256, 3), np.uint8)], Subject("a", Path("a"), "torch")
+    (found,), _ = measure([subject], {"a": Resizing(1.0, [])}, images, {}, 1)
+    assert found.profile.macs == profile("eseg_lite_s", (64, 64)).macs
+
+
 def test_one_size_for_all():
     free, small, large = Path("free"), Path("small.onnx"), Path("large.onnx")
     assert agree_on_size({free: None}, None) is None
     assert agree_on_size({free: None}, (3, 4)) == (3, 4)
     assert agree_on_size({free: None, small: (8, 16)}, None) == (8, 16)
     assert agree_on_size({small: (8, 16)}, (8, 16)) == (8, 16)
-    with pytest.raises(BenchmarkError, match=r"small.onnx takes 8x16 only.*3x4.*--dynamic"):
+    with pytest.raises(
+        BenchmarkError, match=r"small.onnx takes 8x16 only.*`size`.*3x4.*every size"
+    ):
         agree_on_size({small: (8, 16)}, (3, 4))
     with pytest.raises(BenchmarkError, match=r"large.onnx takes 32x64 only.*8x16"):
         agree_on_size({small: (8, 16), free: None, large: (32, 64)}, None)
@@ -230,7 +252,7 @@ def test_a_benchmark_from_the_command_line(toy_run, tmp_path, monkeypatch, unche
     assert told["peak"]["side"] == 16
     torch_run, onnx_run = told["subjects"]
     assert list(torch_run["stages_ms"]) == ["preprocess", "network", "labels"]
-    assert list(onnx_run["stages_ms"]) == ["network", "labels"]
+    assert list(onnx_run["stages_ms"]) == ["preprocess", "network", "labels"]
     assert torch_run["parameters"] == onnx_run["parameters"] > 0
     assert torch_run["macs"] == onnx_run["macs"] > 0
     assert torch_run["ratio"] == 1
@@ -247,11 +269,12 @@ def test_a_benchmark_from_the_command_line(toy_run, tmp_path, monkeypatch, unche
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        (["nowhere.pt"], "nowhere.pt: neither a file nor a preset"),
+        (["nowhere.pt"], "nowhere.pt: no such file"),
+        (["eseg_tiny"], "eseg_tiny: neither a file nor a preset"),
         (["eseg_lite_s", "--size", "0x64"], "'0x64' is not HEIGHTxWIDTH"),
-        (["eseg_lite_s", "--engine", "warp"], "no engine 'warp'"),
+        (["eseg_lite_s", "--engine", "warp"], "'--engine': 'warp' is not one of 'torch'"),
         (["eseg_lite_s", "--device", "warp9"], "warp9"),
-        (["eseg_lite_s", "--precision", "int3"], "int3"),
+        (["eseg_lite_s", "--precision", "int3"], "'--precision': 'int3'"),
         (["eseg_lite_s", "--plot", "stages.txt"], "ends in .png or .svg"),
         (["eseg_lite_s", "--output", "/nowhere/b.json"], "cannot be written"),
     ],

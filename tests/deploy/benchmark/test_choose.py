@@ -6,6 +6,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from eseg.cli import app
+from eseg.cli.screen import print_table
 from eseg.deploy.benchmark import choose as module
 from eseg.deploy.benchmark.choose import PAPER_MIOU, Candidate, Choice, choose, members
 from eseg.deploy.benchmark.choose_report import (
@@ -103,7 +104,7 @@ def test_the_most_accurate_that_holds_the_rate(machine, fps, best):
     assert choice.best.preset == best
     assert choice.engine == "fast"
     assert choice.engines == {"slow": pytest.approx(30), "fast": pytest.approx(10)}
-    assert choice.way_out is None
+    assert choice.smaller_size is None
     assert not stand_in.running
     assert choice_verdict(choice).startswith(f"{best} is the most accurate")
 
@@ -132,7 +133,7 @@ def test_where_none_holds_the_rate_a_smaller_size_is_found_and_timed(machine):
     machine(overhead=1.0)
     choice = choose(150.0, SIZE, rounds=3)  # 6.7 ms
     assert choice.best is None
-    out = choice.way_out
+    out = choice.smaller_size
     assert out is not None
     assert out.preset == "eseg_lite_s"
     assert out.size == (32, 96)
@@ -146,7 +147,7 @@ def test_where_no_size_helps_that_is_said(machine):
     machine(overhead=50.0)
     choice = choose(100.0, (256, 512), rounds=3)
     assert choice.best is None
-    assert choice.way_out is None
+    assert choice.smaller_size is None
     assert "nor at any smaller size" in choice_verdict(choice)
 
 
@@ -164,7 +165,7 @@ def test_families():
     assert members("lite") == ["eseg_lite_s", "eseg_lite_m", "eseg_lite_l"]
     assert members("full") == ["eseg_s", "eseg_m", "eseg_l"]
     assert set(PAPER_MIOU) == set(PRESETS)
-    with pytest.raises(BenchmarkError, match=r"'tiny' is none of all, lite, full"):
+    with pytest.raises(BenchmarkError, match=r"'tiny' is not one of all, lite, full"):
         members("tiny")
 
 
@@ -178,7 +179,7 @@ def test_table_and_json_hold_what_was_measured(machine):
     machine()
     choice = choose(30.0, SIZE, family="lite", rounds=3)
     console = Console(file=io.StringIO(), width=80)
-    console.print(choice_table(choice))
+    print_table(choice_table(choice), console)
     rows = {line.split()[0]: line for line in console.file.getvalue().splitlines() if line.split()}
     assert "76.0" in rows["eseg_lite_s"]
     assert "yes" in rows["eseg_lite_m"]
@@ -208,9 +209,12 @@ def test_the_exit_code_tells_whether_one_holds_it(machine, fps, code, part):
     ("words", "part"),
     [
         (["--fps", "0"], "--fps 0"),
-        (["--fps", "30", "--family", "tiny"], "--family 'tiny'"),
+        (["--fps", "30", "--family", "tiny"], "'--family': 'tiny'"),
         (["--fps", "30", "--size", "640"], "'640' is not HEIGHTxWIDTH"),
-        (["--fps", "30", "--size", "64x128", "--engine", "warp"], "no engine 'warp'"),
+        (
+            ["--fps", "30", "--size", "64x128", "--engine", "warp"],
+            "'--engine': 'warp' is not one of",
+        ),
     ],
 )
 def test_what_a_person_can_mend_is_one_line(words, part):

@@ -1,8 +1,9 @@
 import importlib.metadata
 import json
 
+from eseg.data.cores import usable_cores
 from eseg.deploy.benchmark import environment
-from eseg.deploy.benchmark.environment import describe_environment, physical_cores
+from eseg.deploy.benchmark.environment import describe_environment
 
 
 def test_machine_and_versions_are_told():
@@ -13,10 +14,8 @@ def test_machine_and_versions_are_told():
     assert json.loads(json.dumps(told)) == told
 
 
-def test_hardware_threads_of_one_core_count_once():
-    cores = describe_environment(())["cores"]
-    assert isinstance(cores, int)
-    assert 1 <= physical_cores() <= cores
+def test_the_cores_are_those_of_this_process():
+    assert describe_environment(())["cores"] == usable_cores()
 
 
 def test_an_installed_copy_has_no_commit(monkeypatch, tmp_path):

@@ -1,22 +1,27 @@
+"""Stages of a network timed apart: the same that label images elsewhere."""
+
 import subprocess
 import sys
 from dataclasses import replace
-from types import SimpleNamespace
 
-import eseg.runtime.sessions
 import numpy as np
 import pytest
 import torch
 
-from eseg.deploy.benchmark import torch_stages
+from eseg.checkpoint import describe_network, load_checkpoint, save_checkpoint
+from eseg.deploy.benchmark import timed_network
 from eseg.deploy.benchmark.timed_network import (
     STAGES,
     Subject,
     TimedNetwork,
     memory_mib,
-    open_stages,
+    open_subject,
+    steps_of,
     time_steps,
 )
+from eseg.models import PRESETS
+from eseg.runtime.class_table import ClassTable
+from eseg.runtime.engine import Engine
 from eseg.runtime.predictor import Predictor
 
 
@@ -85,36 +90,58 @@ def test_labels_of_a_checkpoint_are_the_predictors(toy_run, images, one_thread):
     seconds = network.turn(0)
     assert tuple(seconds) == (*STAGES, "whole")
     assert seconds["whole"] == pytest.approx(sum(seconds[stage] for stage in STAGES))
-    about = network.about()
-    assert (about.precision, about.outputs, about.size) == ("fp32", "logits", None)
+    loaded = network.describe()
+    assert (loaded.precision, loaded.info.outputs, loaded.info.size) == ("fp32", "logits", None)
     memory = network.memory()
     assert 0 < memory["network"] < memory["process"]
 
 
-@pytest.mark.parametrize(("outputs", "stages"), [("logits", STAGES[1:]), ("labels", STAGES[1:2])])
-def test_exported_files_have_the_stages_that_are_outside_the_graph(
-    monkeypatch, tmp_path, images, outputs, stages
-):
-    """A network that finds the brighter of two colours, in cells of one pixel."""
+def test_the_network_gets_the_resized_image(toy_run, tmp_path, one_thread):
+    """A shorter side of 64 on a 256x256 image: the size that the Predictor gives the network."""
+    checkpoint = load_checkpoint(toy_run.folder / "best.pt")
+    data = checkpoint.run["data"] | {"resize": {"shorter_side": 64, "longer_side": None}}
+    path = tmp_path / "resizing.pt"
+    save_checkpoint(replace(checkpoint, run=checkpoint.run | {"data": data}), path)
+    engine = open_subject(Subject("x", path, "torch"))
+    steps = steps_of(engine, (256, 256))
+    image = np.random.default_rng(0).integers(0, 256, (1, 256, 256, 3), dtype=np.uint8)
+    x = steps["preprocess"](image)
+    assert tuple(x.shape) == (1, 3, 64, 64)
+    labels = steps["labels"](steps["network"](x))
+    assert labels.shape == (1, 256, 256)
+    np.testing.assert_array_equal(labels[0], Predictor(path, device="cpu")(image[0]).labels)
 
-    def run(image):
-        logits = image[..., :2].astype(np.float32).transpose(0, 3, 1, 2)
-        return logits if outputs == "logits" else logits.argmax(1).astype(np.uint8)
 
+class Brighter(Engine):
+    """An engine that finds the brighter of two colours, in cells of one pixel."""
+
+    name = "onnxruntime"
+
+    def __init__(self, outputs="logits", stored="fp32", computed="int8", size=None):
+        self.source, self.precision = "x.onnx", computed
+        classes = ClassTable(("dark", "bright"), ((0, 0, 0), (255, 255, 255)))
+        info = describe_network(PRESETS["eseg_lite_s"], classes, step=0)
+        self.info = replace(info, size=size, precision=stored, outputs=outputs)
+
+    def network(self, x):
+        logits = x[..., :2].astype(np.float32).transpose(0, 3, 1, 2)
+        return logits if self.info.outputs == "logits" else logits.argmax(1).astype(np.uint8)
+
+
+@pytest.mark.parametrize("outputs", ["logits", "labels"])
+def test_every_engine_has_all_stages(monkeypatch, tmp_path, images, outputs):
     asked = {}
 
-    def open_session(path, **options):
+    def open_engine(path, **options):
         asked.update(options)
-        info = SimpleNamespace(model={}, size=None, precision="int8", outputs=outputs)
-        return SimpleNamespace(info=info, precision="int8", run=run)
+        return Brighter(outputs)
 
-    monkeypatch.setattr(eseg.runtime.sessions, "open_session", open_session)
+    monkeypatch.setattr(timed_network, "open_engine", open_engine)
     network = TimedNetwork(Subject("x", tmp_path / "x.onnx", "onnxruntime", threads=3))
     network.show(images)
-    assert asked["threads"] == 3
-    assert asked["precision"] is None
-    assert network.about().precision == "int8"
-    assert tuple(network.turn(1)) == (*stages, "whole")
+    assert (asked["threads"], asked["precision"]) == (3, "auto")
+    assert network.describe().precision == "int8"
+    assert tuple(network.turn(1)) == (*STAGES, "whole")
     expected = images[1][..., 1] > images[1][..., 0]
     np.testing.assert_array_equal(network.labels(1), expected)
 
@@ -123,17 +150,18 @@ def test_exported_files_have_the_stages_that_are_outside_the_graph(
     ("asked", "stored", "computed"),
     [("bf16", "fp32", "bf16"), ("fp32", "int8", "int8"), ("auto", "fp16", "fp32")],
 )
-def test_what_a_network_is_computed_in_is_listed(monkeypatch, tmp_path, asked, stored, computed):
-    info = SimpleNamespace(model={}, size=(8, 8), precision=stored, outputs="logits")
-    session = SimpleNamespace(info=info, precision=computed)
-    monkeypatch.setattr(eseg.runtime.sessions, "open_session", lambda *_, **__: session)
-    subject = Subject("x", tmp_path / "x.xml", "openvino", precision=asked)
-    about = open_stages(subject).about
-    assert (about.precision, about.size) == (computed, (8, 8))
+def test_the_arithmetic_that_is_computed_in_is_listed(
+    monkeypatch, tmp_path, asked, stored, computed
+):
+    engine = Brighter(stored=stored, computed=computed, size=(8, 8))
+    monkeypatch.setattr(timed_network, "open_engine", lambda *_, **__: engine)
+    network = TimedNetwork(Subject("x", tmp_path / "x.xml", "openvino", precision=asked))
+    loaded = network.describe()
+    assert (loaded.precision, loaded.info.size) == (computed, (8, 8))
 
 
 def test_the_device_that_computes_is_waited_for_and_counted(toy_run, monkeypatch, one_thread):
-    """Whichever it is; the CPU stands in for it, and calls are recorded with their device."""
+    """The CPU stands in for each device, and calls are recorded with the device asked for."""
     asked = []
     monkeypatch.setattr(
         torch.accelerator, "synchronize", lambda device: asked.append(("wait", str(device)))
@@ -146,12 +174,11 @@ def test_the_device_that_computes_is_waited_for_and_counted(toy_run, monkeypatch
         ("mps", [("wait", "mps")]),
         ("cuda:1", [("wait", "cuda:1"), ("bytes", torch.device("cuda:1"))]),
     ]:
-        wait, cuda_bytes = torch_stages._counters(torch.device(name))
-        asked.clear()
         network = TimedNetwork(Subject("toy", toy_run.folder / "best.pt", "torch"))
-        network._stages = replace(network._stages, wait=wait, cuda_bytes=cuda_bytes)
-        if wait is not None:
-            wait()
+        network._engine.device = torch.device(name)
+        asked.clear()
+        assert network._engine.runs_ahead == (name != "cpu")
+        network._engine.wait()
         assert ("cuda" in network.memory()) == name.startswith("cuda")
         assert asked == calls
 
@@ -165,8 +192,8 @@ def test_processes_of_exported_networks_are_free_of_torch():
 
 def test_memory_grows_with_what_is_held():
     before, _ = memory_mib()
-    held = np.ones(2**25, np.uint8)  # 32 MiB
+    held = np.ones(2**26, np.uint8)  # 64 MiB
     now, peak = memory_mib()
     assert held.all()
-    assert now - before > 25
+    assert now - before > 50
     assert peak >= now

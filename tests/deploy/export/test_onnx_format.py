@@ -6,7 +6,6 @@ import pytest
 from onnx import TensorProto
 
 from eseg.deploy.export.onnx_format import OPSET, narrow_onnx, onnx_model
-from eseg.deploy.export.pixel_network import PixelNetwork
 from eseg.errors import ExportError
 
 # What TensorRT's parser supports in 32-bit floats and, for sizes, 64-bit integers: the list of
@@ -42,11 +41,11 @@ pytestmark = pytest.mark.usefixtures("unchecked")
 
 @pytest.fixture(params=FAMILIES.values(), ids=FAMILIES.keys())
 def network(request, small):
-    return PixelNetwork(small(**request.param), outputs="labels")
+    return small(**request.param)
 
 
 def test_a_graph_for_tensorrt_and_one_for_a_single_size(network):
-    model = onnx_model(network)
+    model = onnx_model(network, "labels")
     proto = onnx_ir.to_proto(model)
     onnx.checker.check_model(proto, full_check=True)
     assert [(entry.domain, entry.version) for entry in proto.opset_import] == [("", OPSET)]
@@ -69,10 +68,10 @@ def test_a_graph_for_tensorrt_and_one_for_a_single_size(network):
 
 def test_a_network_without_a_graph_for_every_size_has_one_for_a_single_size(small):
     """The pooling in this backbone's shortcuts rounds up: what it computes depends on the size."""
-    network = PixelNetwork(small(backbone="test_resnet", min_level=2), outputs="labels")
-    with pytest.raises(ExportError, match="--size HEIGHTxWIDTH"):
-        onnx_model(network)
-    proto = onnx_ir.to_proto(onnx_model(network, (33, 47)))
+    network = small(backbone="test_resnet", min_level=2)
+    with pytest.raises(ExportError, match="name the one `size`"):
+        onnx_model(network, "labels")
+    proto = onnx_ir.to_proto(onnx_model(network, "labels", (33, 47)))
     onnx.checker.check_model(proto, full_check=True)
     check_for_tensorrt(proto)
 

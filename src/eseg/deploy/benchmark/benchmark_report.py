@@ -36,8 +36,8 @@ def benchmark_notes(result: Benchmark) -> list[str]:
     ]
     if any(m.subject.engine not in CHECKPOINT_ENGINES for m in result.measured):
         notes.append(
-            "exported graphs normalise the image themselves, and with `outputs` labels make the "
-            "labels too: their other stages then take next to nothing"
+            "exported graphs normalise the image themselves, and those with labels as outputs "
+            "make the labels too: their other stages take next to nothing"
         )
     if result.peak:
         notes.append(
@@ -60,7 +60,7 @@ def benchmark_warnings(result: Benchmark) -> list[str]:
     worst = max(result.unsteady, key=result.unsteady.__getitem__)
     return [
         f"the machine is not steady: from p5 to p95 the times of {worst} spread over "
-        f"{result.unsteady[worst]:.0%} of their median; stop what else runs, or take more `rounds`"
+        f"{result.unsteady[worst]:.0%} of their median; stop what else runs, or take more rounds"
     ]
 
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 
+from eseg.choices import Family
 from eseg.deploy.benchmark.benchmark import start
 from eseg.deploy.benchmark.profile import Profile, profile
 from eseg.deploy.benchmark.subjects import find_subjects
@@ -33,8 +34,6 @@ PAPER_MIOU = {
     "eseg_l": 82.6,
 }
 """The paper's mIoU on Cityscapes val, without extra data (Tables 4 and 7); not measured here."""
-
-Family = Literal["all", "lite", "full"]
 
 _HOPELESS = 2.0
 """Presets whose first image takes this many times what it may are not timed further."""

@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 
 from eseg.checkpoint import Checkpoint, load_checkpoint
+from eseg.choices import FilePrecision, Outputs
 from eseg.deploy.export.aot_format import write_aot
 from eseg.deploy.export.onnx_format import write_onnx
 from eseg.deploy.export.openvino_format import write_openvino
@@ -18,7 +19,7 @@ from eseg.errors import ExportError, OutputError
 from eseg.models import ESeg
 from eseg.models.graph import MAX_SIDE
 from eseg.runtime.engine_table import EXPORT_FORMATS
-from eseg.runtime.network_info import FilePrecision, NetworkInfo, Outputs
+from eseg.runtime.network_info import NetworkInfo
 from eseg.runtime.writing import output_errors, replacing
 
 WRITERS: dict[str, Callable[[ESeg, Path, NetworkInfo], list[Path]]] = {

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from eseg import __version__
+from eseg.choices import Outputs
 from eseg.deploy.export.pixel_network import Layout, PixelNetwork, trace
 from eseg.deploy.export.quiet import extra_missing, quiet
 from eseg.models import ESeg
-from eseg.runtime.network_info import KEY, NetworkInfo, Outputs
+from eseg.runtime.network_info import KEY, NetworkInfo
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -40,11 +41,18 @@ def onnx_model(
 ) -> onnx_ir.Model:
     """Build an ONNX model for images of one (height, width), or of every size if None.
 
-    The exporter's own notes, such as paths of source files, are removed. Axes that are not fixed
-    are called height, width, rows and columns.
-
     Raises:
         ExportError: ONNX's packages are not installed, or the network has no such graph.
+    """
+    pixels = PixelNetwork(network, outputs=outputs, half=half, normalise=normalise)
+    return onnx_model_of(pixels, size)
+
+
+def onnx_model_of(pixels: PixelNetwork, size: tuple[int, int] | None = None) -> onnx_ir.Model:
+    """Build an ONNX model of a network that is ready for export; see `onnx_model`.
+
+    The exporter's own notes, such as paths of source files, are removed. Axes that are not fixed
+    are called height, width, rows and columns.
     """
     try:
         import onnx_ir
@@ -52,14 +60,13 @@ def onnx_model(
     except ImportError as error:
         raise extra_missing("onnx", "onnx", error) from None
 
-    pixels = PixelNetwork(network, outputs=outputs, half=half, normalise=normalise)
     with quiet("torch.onnx", "onnxscript", "onnx_ir"):
         program = torch.onnx.export(
             trace(pixels, size),
             dynamo=True,
             opset_version=OPSET,
             input_names=[INPUT],
-            output_names=[outputs],
+            output_names=[pixels.outputs],
             verbose=False,
         )
     assert program is not None  # it is for exporters of other kinds that None is declared
@@ -70,8 +77,8 @@ def onnx_model(
         narrow_onnx(model, size)
         return model
     model.graph.inputs[0].shape = onnx_ir.Shape([1, "height", "width", 3])
-    if outputs == "logits":
-        classes = network.config.num_classes
+    if pixels.outputs == "logits":
+        classes = pixels.network.config.num_classes
         model.graph.outputs[0].shape = onnx_ir.Shape([1, classes, "rows", "columns"])
     else:
         model.graph.outputs[0].shape = onnx_ir.Shape([1, "height", "width"])

@@ -6,10 +6,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from eseg.choices import Outputs
 from eseg.deploy.export.onnx_format import onnx_model
 from eseg.deploy.export.quiet import extra_missing
 from eseg.models import ESeg
-from eseg.runtime.network_info import KEY, NetworkInfo, Outputs
+from eseg.runtime.network_info import KEY, NetworkInfo
 from eseg.runtime.openvino import openvino_core
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch._dynamo.exc import UserError
 from torch.export import ExportedProgram
 
+from eseg.choices import Outputs
 from eseg.errors import ExportError
 from eseg.models import ESeg
 from eseg.models.fold import PROBE_SIZE
 from eseg.models.graph import export_graph
-from eseg.runtime.network_info import Outputs
 
 Layout = Literal["planes", "pixels"]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from eseg.checkpoint import Checkpoint, load_checkpoint
+from eseg.choices import Outputs
 from eseg.config import DataConfig, open_split
 from eseg.data.dataset import SegmentationDataset
 from eseg.data.folder import Folder
@@ -24,7 +25,7 @@ from eseg.models import ESeg
 from eseg.reports.reporter import SILENT, Reporter
 from eseg.runtime.class_table import require_same_classes
 from eseg.runtime.engine_table import open_engine
-from eseg.runtime.network_info import NetworkInfo, Outputs
+from eseg.runtime.network_info import NetworkInfo
 from eseg.runtime.writing import output_errors
 
 

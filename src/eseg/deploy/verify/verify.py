@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from eseg.checkpoint import Checkpoint, load_checkpoint
+from eseg.choices import FilePrecision
 from eseg.config import DataConfig, open_split
 from eseg.data.dataset import SegmentationDataset, evenly_spaced
 from eseg.data.transforms import CropWindow, resize_image, resize_mask
@@ -27,7 +28,6 @@ from eseg.metrics import ConfusionMatrix, scores
 from eseg.reports.reporter import SILENT, Reporter
 from eseg.runtime.class_table import IGNORE_INDEX, Sample, require_same_classes
 from eseg.runtime.engine_table import format_of, open_engine
-from eseg.runtime.network_info import FilePrecision
 
 AGREEMENT: dict[FilePrecision, float] = {"fp32": 0.999, "fp16": 0.995, "int8": 0.985}
 """Share of all labels that must be equal by default, by the arithmetic of the file."""
@@ -80,7 +80,9 @@ def verify(
         raise ValueError(f"`limit` must be at least 1 image, not {limit}")
     path = Path(file)
     if format_of(path) is None:
-        raise ExportFileError(f"{path}: not an exported file (.onnx, .xml or .pt2); export one")
+        raise ExportFileError(
+            f"{path}: not an exported file (.onnx, .xml or .pt2); write one: eseg export"
+        )
     exported = open_engine(path, engine=engine, device=device)
     if not isinstance(checkpoint, Checkpoint):
         checkpoint = load_checkpoint(checkpoint)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from eseg.config.reading import dump_yaml, parse_yaml, read_yaml
+from eseg.config.yaml_text import dump_yaml, parse_yaml, read_yaml
 from eseg.errors import ConfigError
 
 
