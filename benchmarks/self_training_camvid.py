@@ -22,10 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from camvid_eighth import LABELLED, UNLABELLED, lay_out
-from rich.console import Console
 
 from eseg.checkpoint import load_checkpoint
-from eseg.cli.training_progress import TrainingReporter
+from eseg.cli.screen import RichReporter
 from eseg.config import load_config
 from eseg.deploy.benchmark.environment import describe_environment
 from eseg.self_training.pseudo_label import PseudoLabelConfig
@@ -36,7 +35,7 @@ TEACHER = Path("configs/self_training/camvid_eighth.yaml")
 STUDENT = Path("configs/self_training/camvid_eighth_student.yaml")
 RESULT = Path("benchmarks/results/self_training_camvid.json")
 NETWORKS = ("teacher", "student", "control")
-REPORTER = TrainingReporter(Console())
+REPORTER = RichReporter()
 
 
 def train_control(plan: SelfTraining, teacher: Path, folder: Path, device: str | None) -> None:

@@ -15,10 +15,8 @@ import json
 import statistics
 from pathlib import Path
 
-from rich.console import Console
-
 from eseg.checkpoint import load_checkpoint
-from eseg.cli.training_progress import TrainingReporter
+from eseg.cli.screen import RichReporter
 from eseg.deploy.benchmark.environment import describe_environment
 from eseg.training.loggers import read_log
 from eseg.training.trainer import TrainResult, train
@@ -67,7 +65,7 @@ def main() -> None:
         folder,
         overrides=options.overrides,
         device=options.device,
-        reporter=TrainingReporter(Console()),
+        reporter=RichReporter(),
     )
     summary = summarise(folder, result)
     summary |= {"overrides": options.overrides, "environment": environment}
