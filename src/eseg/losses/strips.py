@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32
 from torch import Tensor
 
+from eseg.runtime.tiling import half_pixel_positions
+
 _CPU_STRIP_ELEMENTS = 1 << 19
 """Upsampled numbers held at once on a CPU: 2 MB, so that two strips stay in its cache."""
 
@@ -52,14 +54,10 @@ class BilinearStrips:
         self.images = [slice(i, min(i + together, batch)) for i in range(0, batch, together)]
         self.rows = [slice(i, min(i + step, height)) for i in range(0, height, step)]
 
-        # The position of each output row between two input rows, by the formula and in the
-        # precision of torch's own interpolation: from pixel centres, borders repeated. Computed on
-        # the host, which slices by it and must not wait for the device.
-        centres = torch.arange(height, dtype=torch.float32) + 0.5  # (height,)
-        position = (centres * (in_height / height) - 0.5).clamp(0, in_height - 1)  # (height,)
-        above = position.long()  # (height,)
-        below = (above + 1).clamp(max=in_height - 1)  # (height,)
-        share = position - above  # (height,), in [0, 1)
+        # Computed on the host, which slices by it and must not wait for the device.
+        cell, share = map(torch.from_numpy, half_pixel_positions(in_height, height))  # (height,)
+        above = cell.long().clamp(min=0)  # (height,)
+        below = (cell.long() + 1).clamp(max=in_height - 1)  # (height,)
         weights = torch.zeros(in_height, height)  # (in_height, height)
         weights.scatter_add_(0, above[None], 1 - share[None])
         weights.scatter_add_(0, below[None], share[None])
