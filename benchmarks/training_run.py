@@ -20,7 +20,7 @@ from rich.console import Console
 from eseg.checkpoint import load_checkpoint
 from eseg.cli.training_progress import TrainingReporter
 from eseg.deploy.benchmark.environment import describe_environment
-from eseg.training.loggers import read_log
+from eseg.training.run_folder import read_log
 from eseg.training.trainer import TrainResult, train
 
 RESULTS = Path("benchmarks/results")

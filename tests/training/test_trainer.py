@@ -17,7 +17,7 @@ from eseg.config import load_config, open_split, parse_config, save_config, to_p
 from eseg.errors import ConfigError, DataError, DeviceError, OutputError, TrainingError
 from eseg.inference.evaluate import evaluate
 from eseg.training import trainer
-from eseg.training.loggers import read_log
+from eseg.training.run_folder import read_log
 
 
 def test_a_run_leaves_everything_about_itself(toy_run):

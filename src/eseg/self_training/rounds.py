@@ -20,7 +20,6 @@ from eseg.self_training.plan import SelfTraining, require_feasible
 from eseg.self_training.pseudo_label import pseudo_label
 from eseg.self_training.rounds_report import Round, Trained, write_rounds_report
 from eseg.training.distributed import Processes, join_processes
-from eseg.training.failures import clear_failures
 from eseg.training.run_folder import BEST, LAST, PREVIOUS
 from eseg.training.run_settings import is_begun, write_settings
 from eseg.training.trainer import train
@@ -66,7 +65,7 @@ def self_train(
         TrainingError: A training failed, or another process was lost.
     """
     output = Path(output)
-    with clear_failures(), join_processes(choose_device(device)) as processes:
+    with join_processes(choose_device(device)) as processes:
         _require_no_run(output)
         require_feasible(plan, output, processes.world)
         stages = _Stages(plan, output, processes, reporter if processes.is_main else SILENT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def find_resumable(
 
     Args:
         output: Folder of the run.
-        config: The run.
+        config: The run as it is to go on.
         classes: Present classes of its data set.
         reporter: Receiver of a line about the checkpoint.
 
@@ -73,7 +74,12 @@ def find_resumable(
         "the data set",
         "restore it, or choose another `output`",
     )
-    _require_same_run(checkpoint, config, path)
+    changed = list_changes(checkpoint.run, to_plain(config), CHANGEABLE_KEYS)
+    if changed:
+        raise CheckpointError(
+            f"{path} belongs to another run; these values differ: {', '.join(changed)}. Restore "
+            "them, or start anew with another `output`"
+        )
     reporter.say(f"going on from {path}, step {checkpoint.step}")
     return _with_best(checkpoint, output / BEST, reporter)
 
@@ -83,29 +89,18 @@ def _load(path: Path) -> Checkpoint:
     try:
         return load_checkpoint(path)
     except CheckpointError as error:
-        previous = path.with_name(PREVIOUS)
-        try:
-            step = load_checkpoint(previous).step if path != previous else None
-        except CheckpointError:
-            step = None
         best = shlex.quote(str(path.with_name(BEST)))
         remedy = f"There is none before it: start anew, perhaps from init.checkpoint={best}"
-        if step is not None:
-            files = shlex.join([str(previous), str(path)])
-            remedy = (
-                f"The one before it, of step {step}, is intact: mv {files}, then the same command "
-                "again"
-            )
+        previous = path.with_name(PREVIOUS)
+        if path != previous:
+            with suppress(CheckpointError):
+                step = load_checkpoint(previous).step
+                files = shlex.join([str(previous), str(path)])
+                remedy = (
+                    f"The one before it, of step {step}, is intact: mv {files}, then the same "
+                    "command again"
+                )
         raise CheckpointError(f"{error}. {remedy}") from None
-
-
-def _require_same_run(checkpoint: Checkpoint, config: RunConfig, path: Path) -> None:
-    changed = list_changes(checkpoint.run, to_plain(config), CHANGEABLE_KEYS)
-    if changed:
-        raise CheckpointError(
-            f"{path} belongs to another run; these values differ: {', '.join(changed)}. Restore "
-            "them, or start anew with another `output`"
-        )
 
 
 def _with_best(checkpoint: Checkpoint, path: Path, reporter: Reporter) -> Checkpoint:
