@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from eseg.errors import DataError
 from eseg.inference.image_files import list_images
 from eseg.reports.reporter import SILENT, Reporter
 from eseg.runtime.class_table import IGNORE_INDEX, ClassTable
-from eseg.runtime.engine import Engine, EngineOptions
+from eseg.runtime.engine import EngineOptions
 from eseg.runtime.writing import sole_writer
 from eseg.self_training.peers import Peers
 from eseg.self_training.pseudo_folder import PseudoFolder
@@ -129,17 +129,12 @@ def pseudo_label(
     names = list_folder(images, output)
     folder = PseudoFolder(output, images, teacher.classes)
     folder.require_listable(names)
-    dtype = autocast_dtype(config.precision, device)
     settings = {
         "weights": weights_digest(teacher.weights),
         "classes": teacher.classes.names,
         "images": str(folder.images),
-        "scales": config.scales,
-        "flip": config.flip,
-        "threshold": config.threshold,
-        "class_thresholds": dict(config.class_thresholds),
-        "confidence": config.confidence,
-        "precision": dtype_name(dtype),
+        **asdict(config),
+        "precision": dtype_name(autocast_dtype(config.precision, device)),
     }
     peers = Peers()
     reporter = reporter if peers.rank == 0 else SILENT
@@ -168,7 +163,17 @@ def _label_all(
     todo = [n for n in names[peers.rank :: peers.world] if not folder.label(n).is_file()]
     started = time.perf_counter()
     thresholds = config.thresholds(teacher.classes)
-    errors = _label(todo, engine, folder, thresholds, config.confidence, reporter)
+    limits = np.array(list(thresholds.values()), np.float32)
+    errors = {}
+    coming = _read_ahead(todo, folder.images)
+    for name, image in reporter.track(coming, total=len(todo), description="pseudo-labels"):
+        if isinstance(image, DataError):
+            errors[name.as_posix()] = str(image)
+            continue
+        predicted, confidence = engine.label(image[None], with_confidence=True)
+        assert confidence is not None
+        labels = keep_confident(predicted[0], confidence[0], limits)
+        folder.write(name, labels, predicted[0], confidence[0] if config.confidence else None)
     results = peers.gather((errors, len(todo) - len(errors), time.perf_counter() - started))
 
     skipped = {name: error for errors, _, _ in results for name, error in errors.items()}
@@ -201,15 +206,7 @@ def list_folder(images: Path, output: Path) -> list[Path]:
 
 
 def require_readable(images: Path, names: Sequence[Path]) -> None:
-    """Refuse a folder in which no image can be read.
-
-    Args:
-        images: The folder.
-        names: Paths of the images below it, at least one.
-
-    Raises:
-        DataError: None can be read; the message has the first one's error.
-    """
+    """Raise `DataError` with the first one's error if no image below a folder can be read."""
     errors = []
     for name in names:
         image = _read(images / name)
@@ -232,29 +229,6 @@ def keep_confident(
         thresholds: One per class.
     """
     return np.where(confidence > thresholds[labels], labels, np.uint8(IGNORE_INDEX))
-
-
-def _label(
-    names: Sequence[Path],
-    engine: Engine,
-    folder: PseudoFolder,
-    thresholds: Mapping[str, float],
-    with_confidence: bool,
-    reporter: Reporter,
-) -> dict[str, str]:
-    """Label images and write the files; return the errors of those that cannot be read."""
-    limits = np.array(list(thresholds.values()), np.float32)
-    errors = {}
-    coming = _read_ahead(names, folder.images)
-    for name, image in reporter.track(coming, total=len(names), description="pseudo-labels"):
-        if isinstance(image, DataError):
-            errors[name.as_posix()] = str(image)
-            continue
-        predicted, confidence = engine.label(image[None], with_confidence=True)
-        assert confidence is not None
-        labels = keep_confident(predicted[0], confidence[0], limits)
-        folder.write(name, labels, predicted[0], confidence[0] if with_confidence else None)
-    return errors
 
 
 def _read_ahead(

@@ -117,10 +117,8 @@ class _Stages:
 
     def report(self, teacher: Path, rounds: Sequence[Round]) -> None:
         """Write the report; for it, evaluate a given first teacher."""
-        if self.plan.given_teacher is None:
-            first = Trained.of_run(teacher)
-        else:
-            first = self._evaluated(teacher)
+        is_given = self.plan.given_teacher is not None
+        first = self._evaluated(teacher) if is_given else Trained.of_run(teacher)
         with output_errors(self.output):
             path = write_rounds_report(self.output, first, rounds)
         self.reporter.say(f"report {path}")
@@ -176,18 +174,14 @@ def _identity(config: RunConfig) -> dict[str, Any]:
         plain[section] = {key: x for key, x in plain[section].items() if key not in keys}
     if config.data.pseudo is not None:
         plain["data"]["pseudo"] = {"fraction": config.data.pseudo.fraction}
-    if config.init.checkpoint is not None:
-        del plain["init"]["checkpoint"]  # its content counts: `_initial_weights`
     del plain["loader"]
-    return plain | {"initial_weights": _initial_weights(config)}
-
-
-def _initial_weights(config: RunConfig) -> dict[str, Any] | None:
-    """Identify the checkpoint that a run starts from, if any.
-
-    Its classes decide whether the head is loaded.
-    """
-    if config.init.checkpoint is None:
-        return None
-    loaded = load_checkpoint(config.init.checkpoint)
-    return {"digest": weights_digest(loaded.weights), "classes": loaded.classes.names}
+    initial_weights = None
+    if config.init.checkpoint is not None:
+        del plain["init"]["checkpoint"]  # its content counts, not its path
+        loaded = load_checkpoint(config.init.checkpoint)
+        # The classes decide whether the head is loaded.
+        initial_weights = {
+            "digest": weights_digest(loaded.weights),
+            "classes": loaded.classes.names,
+        }
+    return plain | {"initial_weights": initial_weights}
