@@ -5,15 +5,17 @@ from __future__ import annotations
 import difflib
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from jaxtyping import Float32, UInt8
 
 from eseg.checkpoint import Checkpoint, weights_digest
@@ -21,19 +23,23 @@ from eseg.choices import Precision
 from eseg.data.reading import read_image
 from eseg.devices import autocast_dtype, choose_device, dtype_name
 from eseg.engines.torch_engine import open_network
-from eseg.errors import DataError
+from eseg.errors import DataError, LostProcessError
 from eseg.inference.image_files import list_images
 from eseg.reports.reporter import SILENT, Reporter
 from eseg.runtime.class_table import IGNORE_INDEX, ClassTable
 from eseg.runtime.engine import EngineOptions
 from eseg.runtime.writing import sole_writer
-from eseg.self_training.peers import Peers
 from eseg.self_training.pseudo_folder import PseudoFolder
 from eseg.self_training.pseudo_report import PseudoReport, write_pseudo_report
 
 _READ_AHEAD = 2
 """Images to read while the network computes."""
+_TIMEOUT = timedelta(days=7)
+"""Longest wait of a process for slower ones; one that dies is noticed at once."""
+
 _NONE_READABLE = "{}: no image can be read; the first: {}"
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -136,7 +142,7 @@ def pseudo_label(
         **asdict(config),
         "precision": dtype_name(autocast_dtype(config.precision, device)),
     }
-    peers = Peers()
+    peers = _Peers()
     reporter = reporter if peers.rank == 0 else SILENT
     with sole_writer(folder.path) if peers.rank == 0 else nullcontext():
         return _label_all(teacher, folder, names, config, settings, peers, device, reporter)
@@ -148,7 +154,7 @@ def _label_all(
     names: Sequence[Path],
     config: PseudoLabelConfig,
     settings: Mapping[str, Any],
-    peers: Peers,
+    peers: _Peers,
     device: torch.device,
     reporter: Reporter,
 ) -> PseudoReport:
@@ -165,8 +171,9 @@ def _label_all(
     thresholds = config.thresholds(teacher.classes)
     limits = np.array(list(thresholds.values()), np.float32)
     errors = {}
-    coming = _read_ahead(todo, folder.images)
-    for name, image in reporter.track(coming, total=len(todo), description="pseudo-labels"):
+    images = _read_ahead(folder.images / name for name in todo)
+    images = reporter.track(images, total=len(todo), description="pseudo-labels")
+    for name, image in zip(todo, images, strict=True):
         if isinstance(image, DataError):
             errors[name.as_posix()] = str(image)
             continue
@@ -232,18 +239,17 @@ def keep_confident(
 
 
 def _read_ahead(
-    names: Sequence[Path], folder: Path
-) -> Iterator[tuple[Path, UInt8[np.ndarray, "height width 3"] | DataError]]:
-    """Yield names and images or errors, reading the next images meanwhile."""
-    coming: deque[tuple[Path, Future[np.ndarray | DataError]]] = deque()
+    paths: Iterable[Path],
+) -> Iterator[UInt8[np.ndarray, "height width 3"] | DataError]:
+    """Yield images or errors, reading the next images meanwhile."""
+    coming: deque[Future[np.ndarray | DataError]] = deque()
     with ThreadPoolExecutor(max_workers=1) as reader:
-        for name in names:
-            coming.append((name, reader.submit(_read, folder / name)))
+        for path in paths:
+            coming.append(reader.submit(_read, path))
             if len(coming) > _READ_AHEAD:
-                first, image = coming.popleft()
-                yield first, image.result()
-        for name, image in coming:
-            yield name, image.result()
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
 
 
 def _read(path: Path) -> np.ndarray | DataError:
@@ -251,3 +257,30 @@ def _read(path: Path) -> np.ndarray | DataError:
         return read_image(path)
     except DataError as error:
         return error
+
+
+class _Peers:
+    """Processes that share the images: those of the joined group, or this one alone."""
+
+    def __init__(self) -> None:
+        joined = dist.is_available() and dist.is_initialized()
+        self.rank = dist.get_rank() if joined else 0
+        self.world = dist.get_world_size() if joined else 1
+        # The group for training has a timeout of minutes.
+        group = dist.new_group(backend="gloo", timeout=_TIMEOUT) if joined else None
+        self._group = group if isinstance(group, dist.ProcessGroup) else None
+
+    def gather(self, value: Value) -> list[Value]:
+        """Return the values of all processes, once all have called this."""
+        if self._group is None:
+            return [value]
+        values = [value] * self.world
+        try:
+            dist.all_gather_object(values, value, group=self._group)
+        except RuntimeError as error:
+            reason = str(error).partition("\n")[0]
+            raise LostProcessError(
+                f"another process has ended ({reason}); its own message says why. The same command "
+                "goes on where this one stopped"
+            ) from error
+        return values

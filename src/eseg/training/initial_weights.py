@@ -76,11 +76,12 @@ def load_initial_weights(network: ESeg, path: Path, classes: ClassTable) -> Init
             f"another shape: {', '.join(unfit[:3])} ({len(unfit)} in all)"
         )
     network.load_state_dict(own | {name: given[name] for name in kept})
-    reason = ""
-    if not keeps_head:
+    if keeps_head:
+        reason = ""
+    elif len(classes) == len(checkpoint.classes):
+        reason = "as the classes have other names or another order here"
+    else:
         reason = f"for {len(classes)} classes here in place of {len(checkpoint.classes)} there"
-        if len(classes) == len(checkpoint.classes):
-            reason = "as the classes have other names or another order here"
     return InitialWeights(path, checkpoint.step, _by_part(kept), _by_part(new), reason)
 
 
@@ -90,10 +91,11 @@ def require_same_architecture(there: ModelConfig, here: ModelConfig, source: str
     Raises:
         CheckpointError: Fields differ that affect a weight's shape or meaning.
     """
+    own = vars(here)
     differences = [
-        f"{field.name} {getattr(there, field.name)} (here {getattr(here, field.name)})"
-        for field in dataclasses.fields(ModelConfig)
-        if field.name not in _MAY_DIFFER and getattr(there, field.name) != getattr(here, field.name)
+        f"{name} {value} (here {own[name]})"
+        for name, value in vars(there).items()
+        if name not in _MAY_DIFFER and value != own[name]
     ]
     if differences:
         raise CheckpointError(
