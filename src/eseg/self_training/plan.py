@@ -91,12 +91,9 @@ class SelfTraining:
 
 
 def require_feasible(plan: SelfTraining, output: Path, world: int) -> None:
-    """Check before `self_train` all that would otherwise stop a later stage; raise its errors.
+    """Check all that would otherwise stop a later stage; raise the errors of `self_train`.
 
-    Args:
-        plan: The plan.
-        output: Folder for all stages.
-        world: Number of processes.
+    `output` is its folder, `world` the number of processes.
     """
     if output.is_file():
         raise OutputError(f"{output} is a file; choose another `output`")
@@ -128,7 +125,6 @@ def require_feasible(plan: SelfTraining, output: Path, world: int) -> None:
 
 
 def _require_same_validation(teacher: DataConfig, student: DataConfig) -> None:
-    """Refuse to compare scores on different images."""
     before, after = _validation(teacher), _validation(student)
     differing = [
         f"{key} (teacher {before.get(key)}, student {after.get(key)})"

@@ -142,8 +142,8 @@ class PseudoFolder:
         with self.writing():
             if confidence is not None:
                 grey = Image.fromarray((confidence * 255).round().astype(np.uint8))
-                _save_png(grey, self.confidence(name))
-            _save_png(palette_image(labels, self.classes.colours), self.label(name), text)
+                save_png(grey, self.confidence(name))
+            save_png(palette_image(labels, self.classes.colours), self.label(name), text)
 
     def counts(self, name: Path) -> Int64[np.ndarray, "2 classes"]:
         """Read the pixels that the teacher gave each label, and those of them that were kept.
@@ -216,7 +216,8 @@ class PseudoFolder:
         return output_errors(self.path, remedy="make room and start again, which goes on from here")
 
 
-def _save_png(picture: Image.Image, path: Path, text: PngInfo | None = None) -> None:
+def save_png(picture: Image.Image, path: Path, text: PngInfo | None = None) -> None:
+    """Write a PNG as `replacing` does, with its folder; raise `OSError` if that is impossible."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         picture.save(temporary, format="PNG", pnginfo=text)

@@ -15,8 +15,8 @@ from eseg.data.reading import read_image
 from eseg.reports.picture_sheet import picture_sheet
 from eseg.reports.score_report import SHEET_ROWS, format_score
 from eseg.reports.table import Table
-from eseg.runtime.writing import replacing, write_json
-from eseg.self_training.pseudo_folder import PseudoFolder
+from eseg.runtime.writing import write_json
+from eseg.self_training.pseudo_folder import PseudoFolder, save_png
 
 _FIGURES = ("threshold", "predicted", "kept", "kept_fraction", "share")
 
@@ -109,13 +109,8 @@ def write_pseudo_report(
 ) -> PseudoReport:
     """Count the pixels in the folder, and write `report.json` and `sheet.png` into it.
 
-    Args:
-        folder: The pseudo-labels.
-        names: Paths of the labelled images below the folder of images.
-        skipped: Errors of the other images.
-        thresholds: Threshold of each class.
-        images_per_second: Speed of this call; None if nothing was left to label, which keeps the
-            figure of the earlier report.
+    `names` are the labelled images, `skipped` has the errors of all others. If nothing was left to
+    label, `images_per_second` is None, and the earlier report's is kept.
 
     Raises:
         DataError: A file in the folder is damaged.
@@ -140,8 +135,7 @@ def write_pseudo_report(
         ),
     )
     with folder.writing():
-        with replacing(folder.sheet) as temporary:
-            _draw_sheet(folder, names).save(temporary, format="PNG")
+        save_png(_draw_sheet(folder, names), folder.sheet)
         write_json(folder.report, report.to_dict())
     return report
 

@@ -42,7 +42,7 @@ def self_train(
     torchrun every process calls this; the first one writes and reports.
 
     Args:
-        plan: The plan.
+        plan: Runs of teacher and students, and the images to label.
         output: Folder for `round1/teacher`, `round1/pseudo_labels` and `round1/student`, the same
             for further rounds without a teacher, `report.md` and `report.json`.
         device: `cuda`, `mps`, `cpu`, or None for the fastest.

@@ -53,15 +53,9 @@ class Round(NamedTuple):
 
 
 def write_rounds_report(output: Path, teacher: Trained, rounds: Sequence[Round]) -> Path:
-    """Write `report.md` and `report.json` about all rounds.
+    """Write `report.md` and `report.json` about all rounds, at least one; return the page's path.
 
-    Args:
-        output: Folder to write to.
-        teacher: The first teacher, to which gains are relative.
-        rounds: The rounds in order, at least one.
-
-    Returns:
-        Path of the page; its pictures are those in the folders of the stages.
+    Gains are relative to the first teacher. The pictures are those in the folders of the stages.
 
     Raises:
         OSError: A file cannot be written.
@@ -134,26 +128,20 @@ def _score_row(name: str, scores: Sequence[float | None]) -> list[str]:
 
 def _round_parts(output: Path, number: int, done: Round) -> list[str]:
     """Write the section about the pseudo-labels of one round."""
-    labels = done.labels
+    labels, skipped = done.labels, list(done.labels.skipped)
+    named = ", ".join(f"`{name}`" for name in skipped[:_MAX_NAMED])
+    more = f" and {len(skipped) - _MAX_NAMED} more" if len(skipped) > _MAX_NAMED else ""
+    missing = (
+        f"Skipped because they cannot be read: {len(skipped)}, namely {named}{more} (`report.json` "
+        "has the reasons)."
+    )
     speed = f"; {labels.images_per_second:.2f} images/s" if labels.images_per_second else ""
     return [
         f"## Pseudo-labels of round {number}",
         f"{labels.images} images; {labels.kept_fraction:.1%} of their pixels kept{speed}.",
-        *_skipped(list(labels.skipped)),
+        *([missing] if skipped else []),
         labels.table().to_markdown(),
         _picture(output, labels.sheet, f"images and their pseudo-labels, round {number}"),
-    ]
-
-
-def _skipped(names: Sequence[str]) -> list[str]:
-    """Write a paragraph about images without pseudo-labels, if there are any."""
-    if not names:
-        return []
-    named = ", ".join(f"`{name}`" for name in names[:_MAX_NAMED])
-    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
-    return [
-        f"Skipped because they cannot be read: {len(names)}, namely {named}{more} (`report.json` "
-        "has the reasons)."
     ]
 
 

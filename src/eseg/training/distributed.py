@@ -49,13 +49,7 @@ _RESUME = "The same command (eseg train: with `resume`) goes on from the last ch
 
 @dataclass(frozen=True)
 class Processes:
-    """Rank and device of this process among those of the run.
-
-    Attributes:
-        rank: Number of this process, in [0, world).
-        world: Number of processes.
-        device: Device that this process computes on.
-    """
+    """Rank in [0, world) and device of this process, and the number of processes of the run."""
 
     rank: int
     world: int
@@ -161,14 +155,8 @@ def fresh_store(
 
     When torchrun restarts the processes it may give them the store they had before, with the
     addresses of the dead ones: a process that reads those waits in vain. So the first process
-    invents a name for this start and tells it to each process that has arrived.
-
-    Args:
-        store: Store of all processes; it may hold keys of dead ones.
-        rank: Number of this process, in [0, world).
-        world: Number of processes; each must call this.
-        timeout: Longest wait of the first process for the others; they wait as long as the store
-            lets them.
+    invents a name for this start and tells it to each process that has arrived. It waits for them
+    until `timeout`; they wait as long as the store lets them.
 
     Raises:
         DistStoreError: Some process did not arrive.

@@ -51,14 +51,9 @@ class InitialWeights:
 
 
 def load_initial_weights(network: ESeg, path: Path, classes: ClassTable) -> InitialWeights:
-    """Copy the averaged weights of a checkpoint into a network.
+    """Copy the averaged weights of a checkpoint into a freshly built network for these classes.
 
     The head stays as it is unless the checkpoint has the same classes in the same order.
-
-    Args:
-        network: The network, freshly built.
-        path: The checkpoint.
-        classes: Classes of the network, in its order.
 
     Raises:
         CheckpointError: The file cannot be read, or its network is built differently.

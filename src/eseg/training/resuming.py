@@ -44,16 +44,10 @@ def find_resumable(
 ) -> Checkpoint | None:
     """Load the checkpoint to resume from; return None if the run has not written one yet.
 
-    Args:
-        output: Folder of the run.
-        config: The run as it is to go on.
-        classes: Present classes of its data set.
-        reporter: Receiver of a line about the checkpoint.
-
     Raises:
         CheckpointError: The checkpoint, or the best weights beside it, are damaged or belong to
-            another run.
-        DataError: The data set has other classes than the checkpoint.
+            another run than that of `config`.
+        DataError: The data set has other classes, `classes`, than the checkpoint.
     """
     path = output / LAST
     if not path.exists() and (output / PREVIOUS).exists():
@@ -67,13 +61,8 @@ def find_resumable(
         raise CheckpointError(
             f"{path} holds weights for use but no state to resume from; is it a copy of {BEST}?"
         )
-    require_same_classes(
-        checkpoint.classes,
-        classes,
-        f"the run of {path}",
-        "the data set",
-        "restore it, or choose another `output`",
-    )
+    whose, remedy = f"the run of {path}", "restore it, or choose another `output`"
+    require_same_classes(checkpoint.classes, classes, whose, "the data set", remedy)
     changed = list_changes(checkpoint.run, to_plain(config), CHANGEABLE_KEYS)
     if changed:
         raise CheckpointError(

@@ -32,14 +32,9 @@ LOG = "log.jsonl"
 
 
 class RunFolder:
-    """Writer of a run's folder; of several processes only the first writes.
+    """Writer of a run's folder; of several processes only the first is `active` and writes.
 
-    Args:
-        path: The folder.
-        config: The run.
-        classes: Its classes.
-        step: Steps done before, in a resumed run; None in a new one.
-        active: True if this process writes; otherwise all methods do nothing.
+    A resumed run passes the `step` that it goes on from; None starts a new one.
 
     Raises:
         OutputError: The folder cannot be written; so may all methods.
@@ -116,10 +111,8 @@ class RunFolder:
 class RunLog:
     """Writer of records to a run's `log.jsonl` and to TensorBoard event files.
 
-    Args:
-        folder: Folder of the run.
-        resume_at: Last step whose records are kept, so that the log of a resumed run has no step
-            twice; None starts an empty log.
+    Records after step `resume_at` are dropped, so that the log of a resumed run has no step twice;
+    None starts an empty log.
 
     Raises:
         OSError: A file cannot be written; so may all methods.
