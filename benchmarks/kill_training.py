@@ -36,7 +36,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from eseg.checkpoint import load_checkpoint
 from eseg.deploy.benchmark.environment import describe_environment
-from eseg.training.loggers import read_log
+from eseg.training.run_folder import read_log
 
 OUTPUT = Path("benchmarks/results/kill_training.json")
 AIMS = ["writing"] * 7 + ["evaluating"] * 4 + ["any time"] * 8

@@ -18,7 +18,7 @@ from pathlib import Path
 from eseg.checkpoint import load_checkpoint
 from eseg.cli.screen import RichReporter
 from eseg.deploy.benchmark.environment import describe_environment
-from eseg.training.loggers import read_log
+from eseg.training.run_folder import read_log
 from eseg.training.trainer import TrainResult, train
 
 RESULTS = Path("benchmarks/results")

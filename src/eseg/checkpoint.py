@@ -73,11 +73,9 @@ class Checkpoint:
             raise CheckpointError(f"the checkpoint's data.resize is damaged: {error}") from None
 
     def data_config(self, dataset: Path, root: Path | None = None) -> DataConfig:
-        """Describe a data set to evaluate on; its `streets` are the scenes of the run.
+        """Describe a data set to evaluate on, a YAML or a built-in name; see `DataConfig`.
 
-        Args:
-            dataset: Path of a data set's YAML, or a built-in name.
-            root: Folder of the data in place of the YAML's `root`.
+        Its `streets` are the scenes of the run.
         """
         raw = (self.run.get("data") or {}).get("streets") or {}
         return DataConfig(dataset=dataset, root=root, streets=parse_streets_config(raw))
@@ -91,10 +89,7 @@ class Checkpoint:
     ) -> NetworkInfo:
         """Describe this network, or the exported file that is made of it.
 
-        Args:
-            size: The one (height, width) that the file takes, or None.
-            outputs: Output of the file.
-            precision: Arithmetic of the file.
+        `size` is the one (height, width) in pixels that the file takes, None for any.
         """
         # A file for one size is given that size, so that there is nothing left to resize.
         resize = self.resize if size is None else None
@@ -136,12 +131,8 @@ def describe_network(
 ) -> NetworkInfo:
     """Describe a network in fp32 for images of every size.
 
-    Args:
-        model: Its architecture.
-        classes: Its classes.
-        step: Optimiser steps behind its weights.
-        source: `weights_digest` of its weights, if that is wanted.
-        resize: Size that images are brought to first.
+    `step` counts the optimiser steps behind its weights, `source` is their `weights_digest` if
+    that is wanted, and images are brought to `resize` first.
     """
     return NetworkInfo(
         names=classes.names,
@@ -161,10 +152,7 @@ def describe_network(
 def save_checkpoint(checkpoint: Checkpoint, path: Path, *, previous: Path | None = None) -> None:
     """Write a checkpoint so that the file is whole or not there, even if the power fails.
 
-    Args:
-        checkpoint: The content.
-        path: The file.
-        previous: New name of the old file; by default it is lost.
+    The old file gets the name `previous`; by default it is lost.
 
     Raises:
         OutputError: The file cannot be written; the old one is untouched.
@@ -177,11 +165,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, *, previous: Path | None
             "names": list(checkpoint.classes.names),
             "colours": [list(colour) for colour in checkpoint.classes.colours],
         },
-        "weights": checkpoint.weights,
-        "step": checkpoint.step,
-        "run": checkpoint.run,
-        "scores": checkpoint.scores,
-        "training": checkpoint.training,
+        **{key: getattr(checkpoint, key) for key in _KINDS},
     }
     with (
         output_errors(path),

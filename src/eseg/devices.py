@@ -33,20 +33,18 @@ def choose_device(name: str | None = None) -> torch.device:
 
 def available_devices() -> list[str]:
     """List the device types of this machine, fastest first."""
-    devices = ["cpu"]
-    if torch.backends.mps.is_available():
-        devices.insert(0, "mps")
-    if torch.cuda.is_available():
-        devices.insert(0, "cuda")
-    return devices
+    present = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    return [name for name, is_present in present.items() if is_present]
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
     """Return the type that autocast computes in, or None for plain fp32.
 
-    Args:
-        precision: A `Precision`; `auto` is bf16 on GPUs that have it and fp32 elsewhere.
-        device: Where to compute.
+    The `Precision` auto is bf16 on GPUs that have it and fp32 elsewhere.
 
     Raises:
         DeviceError: There is no such precision.

@@ -110,10 +110,9 @@ import typer
 from eseg.checkpoint import CheckpointError
 from eseg.cli.screen import clear_errors
 from eseg.training.distributed import join_processes
-from eseg.training.failures import clear_failures
 
 try:
-    with clear_errors(), clear_failures(), join_processes(torch.device("cpu")) as processes:
+    with clear_errors(), join_processes(torch.device("cpu")) as processes:
         if processes.rank == 1:
             raise CheckpointError("last.pt: no permission to read it")
         torch.distributed.barrier()

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-from eseg.engines.labelling import averaged_probs
 from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner
@@ -20,6 +19,8 @@ from eseg.cli import app, spell_out_scales
 from eseg.cli.screen import RichReporter
 from eseg.config import load_dataset
 from eseg.data.folder import Folder
+from eseg.engines.torch_engine import TorchEngine
+from eseg.engines.upsampling_torch import mean_probs
 from eseg.errors import DataError, OutputError
 from eseg.runtime.writing import LOCK, sole_writer
 from eseg.self_training.pseudo_folder import PseudoFolder
@@ -88,11 +89,12 @@ def break_off(monkeypatch, after):
 
 @torch.no_grad()
 def test_labels_are_those_of_the_averaged_probabilities(whole, teacher, images):
-    model = teacher.build_model()
+    unfolded = teacher.build_model()
+    engine = TorchEngine(unfolded, teacher.describe(), device=CPU, scales=(0.5, 1.0), flip=True)
     kept = total = 0
     for path in sorted(images.rglob("*.[pj][np]g")):
-        pixels = torch.from_numpy(np.array(Image.open(path))).permute(2, 0, 1)[None] / 255
-        strips = averaged_probs(model, pixels, (0.5, 1.0), True)
+        pixels = np.array(Image.open(path))[None]
+        strips = mean_probs(engine.network(engine.preprocess(pixels)), pixels.shape[1:3])
         confidence, labels = torch.cat([probs for _, probs in strips], 2)[0].max(0)
         expected = torch.where(confidence > 0.5, labels, 255).numpy()
         name = path.relative_to(images).with_suffix(".png")

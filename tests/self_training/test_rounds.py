@@ -133,9 +133,7 @@ def test_finished_stages_are_not_redone(plan, finished, monkeypatch):
     before = {path: path.stat().st_mtime_ns for path in files if "report" not in path.name}
     before = {path: time for path, time in before.items() if path.parent.name != "pseudo_labels"}
     monkeypatch.setattr(self_training, "train", lambda *_, **__: pytest.fail("trained again"))
-    monkeypatch.setattr(
-        self_training, "evaluate_checkpoint", lambda *_, **__: pytest.fail("measured again")
-    )
+    monkeypatch.setattr(self_training, "evaluate", lambda *_, **__: pytest.fail("measured again"))
     report = (finished.output / "report.json").read_text()
     assert run(replace(plan, rounds=2), finished.output) == finished.best
     assert (finished.output / "report.json").read_text() == report

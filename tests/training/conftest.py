@@ -9,8 +9,7 @@ import torch
 from eseg.checkpoint import load_checkpoint
 from eseg.reports.reporter import Reporter, TrainingProgress
 from eseg.training import trainer
-from eseg.training.loggers import read_log
-from eseg.training.run_folder import RunFolder
+from eseg.training.run_folder import RunFolder, read_log
 from eseg.training.step import Stepper
 
 TIMING = ("images_per_second", "memory_mib")

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from eseg.checkpoint import load_checkpoint
 from eseg.cli import app
 from eseg.config import save_config
-from eseg.errors import DeviceError, LostProcessError
+from eseg.errors import CheckpointError, DeviceError, LostProcessError, TrainingError
 from eseg.models import ModelConfig, create_model
 from eseg.training import distributed
 from eseg.training.distributed import (
@@ -33,8 +33,7 @@ from eseg.training.distributed import (
     mean_over_processes,
     share_network,
 )
-from eseg.training.failures import clear_failures
-from eseg.training.loggers import read_log
+from eseg.training.run_folder import read_log
 
 CPU = torch.device("cpu")
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
@@ -225,7 +224,10 @@ def test_who_does_not_come_to_a_start_is_not_waited_for_for_ever():
     shared = dist.HashStore()
     for other in (1, 2):
         shared.set(f"eseg/arrived/{other}", "dead")
-    with pytest.raises(LostProcessError, match="of 3 processes 1 came within 0"), clear_failures():
+    with (
+        pytest.raises(LostProcessError, match="of 3 processes 1 came within 0"),
+        join_processes(CPU),
+    ):
         fresh_store(shared, 0, 3, timedelta(seconds=0.1))
 
 
@@ -260,12 +262,12 @@ class Builds:
 
 sys.meta_path.insert(0, Builds())
 import torch
-from eseg.training.failures import clear_failures
+from eseg.training.distributed import join_processes
 from eseg.training.trainer import train
 
 assert not torch.distributed.is_available()
 try:
-    with clear_failures():
+    with join_processes(torch.device("cpu")):
         raise RuntimeError("a bug")
 except RuntimeError as error:
     print(error)
@@ -365,3 +367,46 @@ def test_the_last_checkpoint_holds_what_all_processes_have(one_node):
     digests = json.loads((one_node.path.parent / "one1.json").read_text())
     for weights, digest in zip((last.training["network"], last.weights), digests, strict=True):
         assert sum(v.double().abs().sum().item() for v in weights.values()) == digest
+
+
+CLOSED = (
+    "[/__w/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:561] Connection closed by peer "
+    "[127.0.0.1]:5019. This is typically caused by a remote worker crashing."
+)
+KILLED = "DataLoader worker (pid 99) is killed by signal: Killed. \nIt is possible that ..."
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            RuntimeError(CLOSED),
+            r"another process .*Connection closed by peer \[127\.0\.0\.1\]:5019",
+        ),
+        (dist.DistBackendError("NCCL error\nin line 2"), r"another process .*NCCL error\)"),
+        (dist.DistNetworkError("no route"), "another process .*no route"),
+        (RuntimeError(KILLED), r"reads data .*killed by signal: Killed.*loader\.workers"),
+    ],
+)
+def test_a_lost_process_is_one_clear_error(error, said):
+    remedy = "The same command .eseg train: with `resume`. goes on"
+    with pytest.raises(TrainingError, match=f"^.*{said}.*{remedy}") as caught, join_processes(CPU):
+        raise error
+    assert "\n" not in str(caught.value)
+    assert isinstance(caught.value, LostProcessError) == ("another process" in str(caught.value))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("shapes do not match"),
+        RuntimeError(),
+        CheckpointError(f"x.pt: cannot be written ({CLOSED})"),
+        ValueError(CLOSED),
+        KeyboardInterrupt(),
+    ],
+)
+def test_every_other_error_passes_through(error):
+    with pytest.raises(type(error)) as caught, join_processes(CPU):
+        raise error
+    assert caught.value is error

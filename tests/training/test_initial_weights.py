@@ -13,7 +13,7 @@ from eseg.models import create_model
 from eseg.runtime.class_table import ClassTable
 from eseg.training import trainer
 from eseg.training.initial_weights import load_initial_weights
-from eseg.training.loggers import read_log
+from eseg.training.run_folder import read_log
 
 OTHER_CLASSES = ClassTable(("road", "sky"), ((1, 2, 3), (4, 5, 6)))
 

@@ -16,7 +16,7 @@ from eseg.errors import CheckpointError, DataError, OutputError
 from eseg.models import create_model
 from eseg.runtime import writing
 from eseg.training import resuming, run_folder, trainer
-from eseg.training.loggers import read_log
+from eseg.training.run_folder import read_log
 from eseg.training.run_settings import list_changes
 from eseg.training.step import Stepper
 
@@ -58,7 +58,7 @@ BREAKS = [
     (writing, "_flush_to_disk", 3, None),  # log.jsonl
     (writing, "_flush_to_disk", 5, None),  # the first last.pt
     (Stepper, "step", 3, 0),
-    (trainer, "evaluate", 1, 0),
+    (trainer, "count_pixels", 1, 0),
     (writing, "_flush_to_disk", 5, 0),  # best.pt
     (run_folder, "save_checkpoint", 2, 0),  # between best.pt and last.pt
     (Path, "replace", 5, None),  # last.pt is previous.pt already, and the new one not there yet
@@ -67,8 +67,8 @@ BREAKS = [
     (writing, "_flush_to_disk", 5, 4),  # a later last.pt
     (Path, "replace", 3, 4),  # before last.pt becomes previous.pt
     (Path, "replace", 4, None),
-    (trainer, "evaluate", 1, None),
-    (trainer, "evaluate", 2, 6),
+    (trainer, "count_pixels", 1, None),
+    (trainer, "count_pixels", 2, 6),
     (run_folder.RunFolder, "report", 1, 8),
 ]
 """Where a run is broken off, before this is called for the n-th time since it was resumed, and the

@@ -14,12 +14,10 @@ from rich.console import Console
 from eseg.checkpoint import load_checkpoint
 from eseg.cli.screen import RichReporter
 from eseg.config import load_config, open_split, parse_config, save_config, to_plain
-from eseg.data.loaders import make_eval_loader
 from eseg.errors import ConfigError, DataError, DeviceError, OutputError, TrainingError
-from eseg.inference.evaluate import evaluate, evaluate_checkpoint
-from eseg.metrics import scores
+from eseg.inference.evaluate import evaluate
 from eseg.training import trainer
-from eseg.training.loggers import read_log
+from eseg.training.run_folder import read_log
 
 
 def test_a_run_leaves_everything_about_itself(toy_run):
@@ -114,10 +112,7 @@ def test_a_folder_with_brackets_is_printed_as_it_is_called(toy_config, tmp_path)
 @pytest.mark.parametrize("file", ["best.pt", "last.pt"])
 def test_scores_are_those_of_the_weights_in_the_file(toy_run, file):
     checkpoint = load_checkpoint(toy_run.folder / file)
-    images = make_eval_loader(open_split(toy_run.config.data, "val"), config=toy_run.config.loader)
-    again = scores(
-        evaluate(checkpoint.build_model(), images, device=torch.device("cpu")).matrix
-    ).to_dict()
+    again = evaluate(checkpoint, toy_run.config.data, "val", device="cpu").to_dict()
     if file == "best.pt":
         assert again == checkpoint.scores
     else:
@@ -129,11 +124,11 @@ def test_images_are_brought_to_size_in_training_and_in_use(train, toy_config, to
     going_on = {"init.checkpoint": str(toy_run.folder / "best.pt"), "optim.lr": 1e-3}
     going_on["train.steps"] = 2
     result = train(toy_config(going_on | {"data.resize": {"longer_side": 40}}), "resized")
-    checkpoint, device = load_checkpoint(result.checkpoint), torch.device("cpu")
+    checkpoint = load_checkpoint(result.checkpoint)
     data = toy_config().data  # says nothing of a size: the checkpoint remembers it
-    assert evaluate_checkpoint(checkpoint, data, "val", device=device).to_dict() == result.best
+    assert evaluate(checkpoint, data, "val", device="cpu").to_dict() == result.best
     forgetful = replace(checkpoint, run={})
-    assert evaluate_checkpoint(forgetful, data, "val", device=device).to_dict() != result.best
+    assert evaluate(forgetful, data, "val", device="cpu").to_dict() != result.best
 
     train(toy_config(going_on), "plain")
     logs = [read_log(tmp_path / name / "log.jsonl") for name in ("resized", "plain")]

@@ -23,15 +23,20 @@ def scores_table(names: Sequence[str], result: dict[str, Any]) -> Table:
     total = max(1, sum(result["support"]))
     columns = zip(names, result["iou"], result["accuracy"], result["support"], strict=True)
     rows = [
-        (name, _score(iou), _score(recall), f"{support / total:.4f}")
+        (name, format_score(iou), format_score(recall), f"{support / total:.4f}")
         for name, iou, recall, support in columns
     ]
     totals = [
-        ("mean IoU", _score(result["miou"]), "", ""),
-        ("pixel accuracy", _score(result["pixel_accuracy"]), "", ""),
+        ("mean IoU", format_score(result["miou"]), "", ""),
+        ("pixel accuracy", format_score(result["pixel_accuracy"]), "", ""),
     ]
     headings = ("class", "IoU", "recall", "share of pixels")
     return Table(headings, rows, totals, strong=frozenset({len(rows)}))
+
+
+def format_score(value: float | None) -> str:
+    """Format a score or a share with four digits; None as a dash."""
+    return "-" if value is None else f"{value:.4f}"
 
 
 def write_sheet(
@@ -51,10 +56,6 @@ def write_sheet(
         rows.append((sample.image, sample.mask, labels))
         captions.append(f"{sample.name}  mIoU {_miou(labels, sample.mask, dataset.classes):.2f}")
     picture_sheet(rows, dataset.classes, captions=captions).save(path)
-
-
-def _score(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
 
 
 def _miou(labels: np.ndarray, mask: np.ndarray, classes: ClassTable) -> float:

@@ -83,12 +83,7 @@ class SelfTraining:
         return self.student.data.pseudo or PseudoConfig()
 
     def student_of(self, teacher: Path, dataset: Path) -> RunConfig:
-        """Build the run of one teacher's student.
-
-        Args:
-            teacher: The teacher's checkpoint.
-            dataset: YAML of its pseudo-labels.
-        """
+        """Build the run of a student, from its teacher's checkpoint and pseudo-labels (a YAML)."""
         init = self.student_init or InitConfig(checkpoint=teacher.resolve())
         pseudo = replace(self.pseudo, dataset=dataset, root=None, split="train")
         data = replace(self.student.data, pseudo=pseudo)
@@ -96,57 +91,33 @@ class SelfTraining:
 
 
 def require_feasible(plan: SelfTraining, output: Path, world: int) -> None:
-    """Check at the start all that would otherwise stop a later stage.
+    """Check all that would otherwise stop a later stage; raise the errors of `self_train`.
 
-    Args:
-        plan: The plan.
-        output: Folder for all stages.
-        world: Number of processes.
-
-    Raises:
-        BackboneError: Pretrained weights of the students' backbone are not available.
-        CheckpointError: A checkpoint cannot be read, or is of another architecture than the
-            students that start from it.
-        ConfigError: Teacher and student are evaluated on different images, the number of rounds is
-            below 1, or the start of the students does not exist.
-        DataError: The data or the images are not as described, a threshold is out of range, or
-            teacher and student are for different classes.
-        OutputError: The folder is a file.
-        TrainingError: A batch cannot be divided evenly.
+    `output` is its folder, `world` the number of processes.
     """
     if output.is_file():
         raise OutputError(f"{output} is a file; choose another `output`")
     if plan.rounds < 1:
         raise ConfigError(f"`rounds`: at least 1, not {plan.rounds}")
-    classes = class_table(plan.teacher.data)
-    require_same_classes(
-        classes,
-        class_table(plan.student.data),
-        "the teacher's",
-        "the student's data set",
-        "give both the same data set",
-    )
+    classes, students = class_table(plan.teacher.data), class_table(plan.student.data)
+    remedy = "give both the same data set"
+    require_same_classes(classes, students, "the teacher's", "the student's data set", remedy)
     _require_same_validation(plan.teacher.data, plan.student.data)
     EngineOptions(scales=plan.labels.scales)  # refuses senseless ones
     plan.labels.thresholds(classes)
     split_batch(images_per_part(plan.student, world), plan.pseudo.fraction)
     names = list_folder(plan.unlabelled, output)
-    PseudoFolder(output / "round1" / "pseudo_labels", plan.unlabelled, classes).require_listable(
-        names
-    )
+    folder = PseudoFolder(output / "round1" / "pseudo_labels", plan.unlabelled, classes)
+    folder.require_listable(names)
     require_readable(plan.unlabelled, names)
     given = None
     if plan.given_teacher is None:
         images_per_part(plan.teacher, world)
     else:
         given = load_checkpoint(plan.given_teacher)
-        require_same_classes(
-            classes,
-            given.classes,
-            "the data set",
-            str(plan.given_teacher),
-            "use a teacher for the same classes, in the same order",
-        )
+        remedy = "use a teacher for the same classes, in the same order"
+        whose = str(plan.given_teacher)
+        require_same_classes(classes, given.classes, "the data set", whose, remedy)
     _require_start(plan, given)
     # The teacher's run opens its splits first; those of a given teacher are the student's.
     for split in (plan.student.data.train_split, plan.student.data.val_split):
@@ -154,7 +125,6 @@ def require_feasible(plan: SelfTraining, output: Path, world: int) -> None:
 
 
 def _require_same_validation(teacher: DataConfig, student: DataConfig) -> None:
-    """Refuse to compare scores on different images."""
     before, after = _validation(teacher), _validation(student)
     differing = [
         f"{key} (teacher {before.get(key)}, student {after.get(key)})"

@@ -8,10 +8,10 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Int64, UInt8
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -23,23 +23,11 @@ from eseg.runtime.writing import output_errors, remove_unfinished, replacing, wr
 from eseg.training.run_settings import is_begun, write_settings
 
 _COUNTS = "eseg pseudo-label"
-"""Name of the PNG text with a mask's `PixelCounts`: within the file no interruption can lose or
-double them."""
+"""Name of the PNG text with a mask's `counts`: within the file no interruption can lose or double
+them."""
 
 _IMAGES = "images"
 """Key of the settings for the folder of the images when the work began."""
-
-
-class PixelCounts(NamedTuple):
-    """Pixel counts per class, of one image or many.
-
-    Attributes:
-        predicted: Pixels that the teacher gave this label.
-        kept: Those of them above the threshold.
-    """
-
-    predicted: np.ndarray
-    kept: np.ndarray
 
 
 class PseudoFolder:
@@ -65,6 +53,8 @@ class PseudoFolder:
         self._labels, self._confidence = self.path / "labels", self.path / "confidence"
         self._settings = self.path / "settings.json"
         self._list = self.path / "pairs.txt"
+        # The paths of the data set are relative to this folder.
+        self._root = Path(os.path.commonpath([self.path, self.images]))
 
     def label(self, name: Path) -> Path:
         """Return the path of an image's mask; `name` is the image's path below `images`."""
@@ -75,13 +65,13 @@ class PseudoFolder:
         return (self._confidence / name).with_suffix(".png")
 
     def begin(self, settings: Mapping[str, Any], names: Sequence[Path]) -> None:
-        """Write the settings, or check that earlier work was done with the same.
+        """Write the settings, or check that earlier work was done with the same; tidy up after it.
 
         Only one process may call this, within `sole_writer`.
 
         Args:
             settings: Settings of the labels, and the folder of the images, which may change.
-            names: Every image's path below `images`.
+            names: Paths of all images below `images`.
 
         Raises:
             DataError: The folder was begun with other settings or for other images, or holds
@@ -96,7 +86,11 @@ class PseudoFolder:
                         "`output`"
                     )
                 write_settings(self._settings, settings)
-            self._remove_unfinished()
+            for path in (self._settings, self._list, self.dataset, self.report, self.sheet):
+                remove_unfinished(path)
+            for folder in (self._labels, self._confidence):
+                for leftover in folder.rglob(".*.png.*"):
+                    remove_unfinished(leftover.with_name(leftover.stem[1:]))
             for label in self._labels.rglob("*.png"):
                 if label not in expected:
                     raise DataError(
@@ -148,11 +142,11 @@ class PseudoFolder:
         with self.writing():
             if confidence is not None:
                 grey = Image.fromarray((confidence * 255).round().astype(np.uint8))
-                _save_png(grey, self.confidence(name))
-            _save_png(palette_image(labels, self.classes.colours), self.label(name), text)
+                save_png(grey, self.confidence(name))
+            save_png(palette_image(labels, self.classes.colours), self.label(name), text)
 
-    def counts(self, name: Path) -> PixelCounts:
-        """Read the pixel counts in the mask of an image.
+    def counts(self, name: Path) -> Int64[np.ndarray, "2 classes"]:
+        """Read the pixels that the teacher gave each label, and those of them that were kept.
 
         Raises:
             DataError: The mask is not one that `write` made for these classes.
@@ -161,8 +155,8 @@ class PseudoFolder:
         try:
             with Image.open(path) as picture:
                 noted = json.loads(picture.info[_COUNTS])
-            counts = PixelCounts(np.array(noted["predicted"]), np.array(noted["kept"]))
-            if not counts.predicted.shape == counts.kept.shape == (len(self.classes),):
+            counts = np.array([noted["predicted"], noted["kept"]])
+            if counts.shape != (2, len(self.classes)):
                 raise ValueError("for other classes")
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise DataError(
@@ -173,12 +167,11 @@ class PseudoFolder:
 
     def write_dataset(self, names: Sequence[Path]) -> None:
         """Write the YAML of the data set, with these images and their masks as split `train`."""
-        root = self._root
         pairs = "".join(f"{self._pair(name)}\n" for name in names)
         described = {
             "name": "pseudo-labels",
-            "root": Path(os.path.relpath(root, self.path)).as_posix(),
-            "splits": {"train": {"list_file": self._list.relative_to(root).as_posix()}},
+            "root": Path(os.path.relpath(self._root, self.path)).as_posix(),
+            "splits": {"train": {"list_file": self._list.relative_to(self._root).as_posix()}},
             "classes": [
                 {"name": name, "colour": list(colour)}
                 for name, colour in zip(self.classes.names, self.classes.colours, strict=True)
@@ -190,12 +183,9 @@ class PseudoFolder:
             write_text(self.dataset, dump_yaml(described))
 
     def fingerprint(self, names: Sequence[Path]) -> str:
-        """Hash the settings of the pseudo-labels and the names of the labelled images.
+        """Hash the settings of the pseudo-labels and the labelled images' paths below `images`.
 
         The folders of images and labels do not affect the hash.
-
-        Args:
-            names: Paths of the labelled images below `images`.
 
         Raises:
             DataError: The settings cannot be read.
@@ -207,21 +197,10 @@ class PseudoFolder:
         settings[_IMAGES] = sorted(name.as_posix() for name in names)
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
-    @property
-    def _root(self) -> Path:
-        """Folder that the paths of the data set are relative to."""
-        return Path(os.path.commonpath([self.path, self.images]))
-
     def _pair(self, name: Path) -> str:
-        """Format the line of an image and its mask in the list of the data set.
-
-        Raises:
-            DataError: The list cannot hold the name.
-        """
-        image, mask = (
-            path.relative_to(self._root).as_posix()
-            for path in (self.images / name, self.label(name))
-        )
+        """Format the line of an image and its mask in the list; raise if it cannot hold them."""
+        image = (self.images / name).relative_to(self._root).as_posix()
+        mask = self.label(name).relative_to(self._root).as_posix()
         for path in (image, mask):
             is_utf8 = path.encode(errors="ignore").decode() == path
             if not is_utf8 or "\t" in path or path.splitlines() != [path]:
@@ -232,20 +211,13 @@ class PseudoFolder:
         # Without ./ a leading blank would be lost, and a leading # would begin a comment.
         return f"./{image}\t./{mask}"
 
-    def _remove_unfinished(self) -> None:
-        """Remove the unfinished files of killed processes."""
-        for path in (self._settings, self._list, self.dataset, self.report, self.sheet):
-            remove_unfinished(path)
-        for folder in (self._labels, self._confidence):
-            for leftover in folder.rglob(".*.png.*"):
-                remove_unfinished(leftover.with_name(leftover.stem[1:]))
-
     def writing(self) -> AbstractContextManager[None]:
         """Convert an `OSError` of the block into an `OutputError`."""
         return output_errors(self.path, remedy="make room and start again, which goes on from here")
 
 
-def _save_png(picture: Image.Image, path: Path, text: PngInfo | None = None) -> None:
+def save_png(picture: Image.Image, path: Path, text: PngInfo | None = None) -> None:
+    """Write a PNG as `replacing` does, with its folder; raise `OSError` if that is impossible."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         picture.save(temporary, format="PNG", pnginfo=text)

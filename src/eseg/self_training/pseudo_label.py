@@ -5,15 +5,17 @@ from __future__ import annotations
 import difflib
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from jaxtyping import Float32, UInt8
 
 from eseg.checkpoint import Checkpoint, weights_digest
@@ -21,19 +23,23 @@ from eseg.choices import Precision
 from eseg.data.reading import read_image
 from eseg.devices import autocast_dtype, choose_device, dtype_name
 from eseg.engines.torch_engine import open_network
-from eseg.errors import DataError
+from eseg.errors import DataError, LostProcessError
 from eseg.inference.image_files import list_images
 from eseg.reports.reporter import SILENT, Reporter
 from eseg.runtime.class_table import IGNORE_INDEX, ClassTable
-from eseg.runtime.engine import Engine, EngineOptions
+from eseg.runtime.engine import EngineOptions
 from eseg.runtime.writing import sole_writer
-from eseg.self_training.peers import Peers
 from eseg.self_training.pseudo_folder import PseudoFolder
 from eseg.self_training.pseudo_report import PseudoReport, write_pseudo_report
 
 _READ_AHEAD = 2
 """Images to read while the network computes."""
+_TIMEOUT = timedelta(days=7)
+"""Longest wait of a process for slower ones; one that dies is noticed at once."""
+
 _NONE_READABLE = "{}: no image can be read; the first: {}"
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -129,19 +135,14 @@ def pseudo_label(
     names = list_folder(images, output)
     folder = PseudoFolder(output, images, teacher.classes)
     folder.require_listable(names)
-    dtype = autocast_dtype(config.precision, device)
     settings = {
         "weights": weights_digest(teacher.weights),
         "classes": teacher.classes.names,
         "images": str(folder.images),
-        "scales": config.scales,
-        "flip": config.flip,
-        "threshold": config.threshold,
-        "class_thresholds": dict(config.class_thresholds),
-        "confidence": config.confidence,
-        "precision": dtype_name(dtype),
+        **asdict(config),
+        "precision": dtype_name(autocast_dtype(config.precision, device)),
     }
-    peers = Peers()
+    peers = _Peers()
     reporter = reporter if peers.rank == 0 else SILENT
     with sole_writer(folder.path) if peers.rank == 0 else nullcontext():
         return _label_all(teacher, folder, names, config, settings, peers, device, reporter)
@@ -153,7 +154,7 @@ def _label_all(
     names: Sequence[Path],
     config: PseudoLabelConfig,
     settings: Mapping[str, Any],
-    peers: Peers,
+    peers: _Peers,
     device: torch.device,
     reporter: Reporter,
 ) -> PseudoReport:
@@ -168,7 +169,18 @@ def _label_all(
     todo = [n for n in names[peers.rank :: peers.world] if not folder.label(n).is_file()]
     started = time.perf_counter()
     thresholds = config.thresholds(teacher.classes)
-    errors = _label(todo, engine, folder, thresholds, config.confidence, reporter)
+    limits = np.array(list(thresholds.values()), np.float32)
+    errors = {}
+    images = _read_ahead(folder.images / name for name in todo)
+    images = reporter.track(images, total=len(todo), description="pseudo-labels")
+    for name, image in zip(todo, images, strict=True):
+        if isinstance(image, DataError):
+            errors[name.as_posix()] = str(image)
+            continue
+        predicted, confidence = engine.label(image[None], with_confidence=True)
+        assert confidence is not None
+        labels = keep_confident(predicted[0], confidence[0], limits)
+        folder.write(name, labels, predicted[0], confidence[0] if config.confidence else None)
     results = peers.gather((errors, len(todo) - len(errors), time.perf_counter() - started))
 
     skipped = {name: error for errors, _, _ in results for name, error in errors.items()}
@@ -201,15 +213,7 @@ def list_folder(images: Path, output: Path) -> list[Path]:
 
 
 def require_readable(images: Path, names: Sequence[Path]) -> None:
-    """Refuse a folder in which no image can be read.
-
-    Args:
-        images: The folder.
-        names: Paths of the images below it, at least one.
-
-    Raises:
-        DataError: None can be read; the message has the first one's error.
-    """
+    """Raise `DataError` with the first one's error if no image below a folder can be read."""
     errors = []
     for name in names:
         image = _read(images / name)
@@ -234,42 +238,18 @@ def keep_confident(
     return np.where(confidence > thresholds[labels], labels, np.uint8(IGNORE_INDEX))
 
 
-def _label(
-    names: Sequence[Path],
-    engine: Engine,
-    folder: PseudoFolder,
-    thresholds: Mapping[str, float],
-    with_confidence: bool,
-    reporter: Reporter,
-) -> dict[str, str]:
-    """Label images and write the files; return the errors of those that cannot be read."""
-    limits = np.array(list(thresholds.values()), np.float32)
-    errors = {}
-    coming = _read_ahead(names, folder.images)
-    for name, image in reporter.track(coming, total=len(names), description="pseudo-labels"):
-        if isinstance(image, DataError):
-            errors[name.as_posix()] = str(image)
-            continue
-        predicted, confidence = engine.label(image[None], with_confidence=True)
-        assert confidence is not None
-        labels = keep_confident(predicted[0], confidence[0], limits)
-        folder.write(name, labels, predicted[0], confidence[0] if with_confidence else None)
-    return errors
-
-
 def _read_ahead(
-    names: Sequence[Path], folder: Path
-) -> Iterator[tuple[Path, UInt8[np.ndarray, "height width 3"] | DataError]]:
-    """Yield names and images or errors, reading the next images meanwhile."""
-    coming: deque[tuple[Path, Future[np.ndarray | DataError]]] = deque()
+    paths: Iterable[Path],
+) -> Iterator[UInt8[np.ndarray, "height width 3"] | DataError]:
+    """Yield images or errors, reading the next images meanwhile."""
+    coming: deque[Future[np.ndarray | DataError]] = deque()
     with ThreadPoolExecutor(max_workers=1) as reader:
-        for name in names:
-            coming.append((name, reader.submit(_read, folder / name)))
+        for path in paths:
+            coming.append(reader.submit(_read, path))
             if len(coming) > _READ_AHEAD:
-                first, image = coming.popleft()
-                yield first, image.result()
-        for name, image in coming:
-            yield name, image.result()
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
 
 
 def _read(path: Path) -> np.ndarray | DataError:
@@ -277,3 +257,30 @@ def _read(path: Path) -> np.ndarray | DataError:
         return read_image(path)
     except DataError as error:
         return error
+
+
+class _Peers:
+    """Processes that share the images: those of the joined group, or this one alone."""
+
+    def __init__(self) -> None:
+        joined = dist.is_available() and dist.is_initialized()
+        self.rank = dist.get_rank() if joined else 0
+        self.world = dist.get_world_size() if joined else 1
+        # The group for training has a timeout of minutes.
+        group = dist.new_group(backend="gloo", timeout=_TIMEOUT) if joined else None
+        self._group = group if isinstance(group, dist.ProcessGroup) else None
+
+    def gather(self, value: Value) -> list[Value]:
+        """Return the values of all processes, once all have called this."""
+        if self._group is None:
+            return [value]
+        values = [value] * self.world
+        try:
+            dist.all_gather_object(values, value, group=self._group)
+        except RuntimeError as error:
+            reason = str(error).partition("\n")[0]
+            raise LostProcessError(
+                f"another process has ended ({reason}); its own message says why. The same command "
+                "goes on where this one stopped"
+            ) from error
+        return values

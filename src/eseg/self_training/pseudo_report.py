@@ -13,11 +13,11 @@ from PIL import Image
 
 from eseg.data.reading import read_image
 from eseg.reports.picture_sheet import picture_sheet
+from eseg.reports.score_report import SHEET_ROWS, format_score
 from eseg.reports.table import Table
-from eseg.runtime.writing import replacing, write_json
-from eseg.self_training.pseudo_folder import PseudoFolder
+from eseg.runtime.writing import write_json
+from eseg.self_training.pseudo_folder import PseudoFolder, save_png
 
-_SHEET_ROWS = 6
 _FIGURES = ("threshold", "predicted", "kept", "kept_fraction", "share")
 
 
@@ -26,7 +26,7 @@ class ClassReport:
     """Pixels of one class.
 
     Attributes:
-        name: The class.
+        name: Name of the class.
         threshold: Pixels with this probability or less were not kept.
         predicted: Pixels that the teacher gave this label.
         kept: Those of them that were kept.
@@ -89,20 +89,15 @@ class PseudoReport:
     def table(self) -> Table:
         """Return threshold, kept fraction and share per class as a table."""
         rows = [
-            [c.name, f"{c.threshold:g}", format_share(c.kept_fraction), format_share(c.share)]
+            [c.name, f"{c.threshold:g}", format_score(c.kept_fraction), format_score(c.share)]
             for c in self.classes
         ]
         return Table(
             ["class", "threshold", "kept", "share of kept pixels"],
             rows,
-            totals=[["all", "", format_share(self.kept_fraction), ""]],
+            totals=[["all", "", format_score(self.kept_fraction), ""]],
             strong=frozenset({len(rows)}),
         )
-
-
-def format_share(value: float | None) -> str:
-    """Format a share with four digits; None as a dash."""
-    return "-" if value is None else f"{value:.4f}"
 
 
 def write_pseudo_report(
@@ -114,24 +109,17 @@ def write_pseudo_report(
 ) -> PseudoReport:
     """Count the pixels in the folder, and write `report.json` and `sheet.png` into it.
 
-    Args:
-        folder: The pseudo-labels.
-        names: Paths of the labelled images below the folder of images.
-        skipped: Errors of the other images.
-        thresholds: Threshold of each class.
-        images_per_second: Speed of this call; None if nothing was left to label, which keeps the
-            figure of the earlier report.
+    `names` are the labelled images, `skipped` has the errors of all others. If nothing was left to
+    label, `images_per_second` is None, and the earlier report's is kept.
 
     Raises:
         DataError: A file in the folder is damaged.
         OutputError: The folder cannot be written.
     """
-    predicted = np.zeros(len(thresholds), np.int64)
-    kept = np.zeros_like(predicted)
+    counts = np.zeros((2, len(thresholds)), np.int64)
     for name in names:
-        counts = folder.counts(name)
-        predicted += counts.predicted
-        kept += counts.kept
+        counts += folder.counts(name)
+    all_kept = max(1, int(counts[1].sum()))
     report = PseudoReport(
         dataset=folder.dataset,
         sheet=folder.sheet,
@@ -140,17 +128,14 @@ def write_pseudo_report(
         skipped=skipped,
         images_per_second=images_per_second or _speed_before(folder.report),
         classes=tuple(
-            ClassReport(name, threshold, *pixels, share=pixels[1] / max(1, int(kept.sum())))
-            for (name, threshold), pixels in zip(
-                thresholds.items(),
-                zip(predicted.tolist(), kept.tolist(), strict=True),
-                strict=True,
+            ClassReport(name, threshold, predicted, kept, share=kept / all_kept)
+            for (name, threshold), predicted, kept in zip(
+                thresholds.items(), *counts.tolist(), strict=True
             )
         ),
     )
     with folder.writing():
-        with replacing(folder.sheet) as temporary:
-            _draw_sheet(folder, names).save(temporary, format="PNG")
+        save_png(_draw_sheet(folder, names), folder.sheet)
         write_json(folder.report, report.to_dict())
     return report
 
@@ -158,14 +143,13 @@ def write_pseudo_report(
 def _draw_sheet(folder: PseudoFolder, names: Sequence[Path]) -> Image.Image:
     """Draw a few images, spread evenly over all, beside their pseudo-labels."""
     rows, captions = [], []
-    for place in np.linspace(0, len(names) - 1, min(_SHEET_ROWS, len(names))).astype(int):
+    for place in np.linspace(0, len(names) - 1, min(SHEET_ROWS, len(names))).astype(int):
         name = names[place]
         with Image.open(folder.label(name)) as picture:
             labels = np.array(picture)
-        counts = folder.counts(name)
-        share = counts.kept.sum() / counts.predicted.sum()
+        predicted, kept = folder.counts(name).sum(1)
         rows.append((read_image(folder.images / name), None, labels))
-        captions.append(f"{name.as_posix()}  {share:.0%} kept")
+        captions.append(f"{name.as_posix()}  {kept / predicted:.0%} kept")
     titles = ("image", "", "pseudo-labels")
     return picture_sheet(rows, folder.classes, titles, captions)
 

@@ -20,7 +20,6 @@ from eseg.self_training.plan import SelfTraining, require_feasible
 from eseg.self_training.pseudo_label import pseudo_label
 from eseg.self_training.rounds_report import Round, Trained, write_rounds_report
 from eseg.training.distributed import Processes, join_processes
-from eseg.training.failures import clear_failures
 from eseg.training.run_folder import BEST, LAST, PREVIOUS
 from eseg.training.run_settings import is_begun, write_settings
 from eseg.training.trainer import train
@@ -43,7 +42,7 @@ def self_train(
     torchrun every process calls this; the first one writes and reports.
 
     Args:
-        plan: The plan.
+        plan: Runs of teacher and students, and the images to label.
         output: Folder for `round1/teacher`, `round1/pseudo_labels` and `round1/student`, the same
             for further rounds without a teacher, `report.md` and `report.json`.
         device: `cuda`, `mps`, `cpu`, or None for the fastest.
@@ -66,7 +65,7 @@ def self_train(
         TrainingError: A training failed, or another process was lost.
     """
     output = Path(output)
-    with clear_failures(), join_processes(choose_device(device)) as processes:
+    with join_processes(choose_device(device)) as processes:
         _require_no_run(output)
         require_feasible(plan, output, processes.world)
         stages = _Stages(plan, output, processes, reporter if processes.is_main else SILENT)
@@ -118,10 +117,8 @@ class _Stages:
 
     def report(self, teacher: Path, rounds: Sequence[Round]) -> None:
         """Write the report; for it, evaluate a given first teacher."""
-        if self.plan.given_teacher is None:
-            first = Trained.of_run(teacher)
-        else:
-            first = self._evaluated(teacher)
+        is_given = self.plan.given_teacher is not None
+        first = self._evaluated(teacher) if is_given else Trained.of_run(teacher)
         with output_errors(self.output):
             path = write_rounds_report(self.output, first, rounds)
         self.reporter.say(f"report {path}")
@@ -177,18 +174,14 @@ def _identity(config: RunConfig) -> dict[str, Any]:
         plain[section] = {key: x for key, x in plain[section].items() if key not in keys}
     if config.data.pseudo is not None:
         plain["data"]["pseudo"] = {"fraction": config.data.pseudo.fraction}
-    if config.init.checkpoint is not None:
-        del plain["init"]["checkpoint"]  # its content counts: `_initial_weights`
     del plain["loader"]
-    return plain | {"initial_weights": _initial_weights(config)}
-
-
-def _initial_weights(config: RunConfig) -> dict[str, Any] | None:
-    """Identify the checkpoint that a run starts from, if any.
-
-    Its classes decide whether the head is loaded.
-    """
-    if config.init.checkpoint is None:
-        return None
-    loaded = load_checkpoint(config.init.checkpoint)
-    return {"digest": weights_digest(loaded.weights), "classes": loaded.classes.names}
+    initial_weights = None
+    if config.init.checkpoint is not None:
+        del plain["init"]["checkpoint"]  # its content counts, not its path
+        loaded = load_checkpoint(config.init.checkpoint)
+        # The classes decide whether the head is loaded.
+        initial_weights = {
+            "digest": weights_digest(loaded.weights),
+            "classes": loaded.classes.names,
+        }
+    return plain | {"initial_weights": initial_weights}

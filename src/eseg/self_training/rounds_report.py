@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from eseg.checkpoint import load_checkpoint
+from eseg.reports.score_report import format_score
 from eseg.reports.table import Table
 from eseg.runtime.writing import write_json, write_text
-from eseg.self_training.pseudo_report import PseudoReport, format_share
+from eseg.self_training.pseudo_report import PseudoReport
 
 _MAX_NAMED = 5
 """Skipped images that the page names; the JSON has all of them with their errors."""
@@ -44,40 +45,39 @@ class Trained:
         return cls(checkpoint, loaded.classes.names, loaded.scores, is_best_of_run=True)
 
 
-@dataclass(frozen=True)
-class Round:
-    """One round of self-training.
-
-    Attributes:
-        labels: The teacher's pseudo-labels.
-        student: The network trained on them.
-    """
+class Round(NamedTuple):
+    """A teacher's pseudo-labels and the network trained on them."""
 
     labels: PseudoReport
     student: Trained
 
 
 def write_rounds_report(output: Path, teacher: Trained, rounds: Sequence[Round]) -> Path:
-    """Write `report.md` and `report.json` about all rounds.
+    """Write `report.md` and `report.json` about all rounds, at least one; return the page's path.
 
-    Args:
-        output: Folder to write to.
-        teacher: The first teacher, to which gains are relative.
-        rounds: The rounds in order, at least one.
-
-    Returns:
-        Path of the page; its pictures are those in the folders of the stages.
+    Gains are relative to the first teacher. The pictures are those in the folders of the stages.
 
     Raises:
         OSError: A file cannot be written.
     """
+    numbers = [""] if len(rounds) == 1 else [f" {number}" for number in range(1, len(rounds) + 1)]
+    students = {f"student{n}": done.student for n, done in zip(numbers, rounds, strict=True)}
+    networks = {"teacher": teacher} | students
     figures = {
         "classes": list(teacher.names),
         "teacher": _figures(teacher),
         "rounds": [
-            {"pseudo_labels": done.labels.to_dict(), "student": _figures(done.student)}
-            | {"gain": _gain(done.student.scores["miou"], teacher.scores["miou"])}
-            | {"gain_per_class": _gains(done.student, teacher)}
+            {
+                "pseudo_labels": done.labels.to_dict(),
+                "student": _figures(done.student),
+                "gain": _gain(done.student.scores["miou"], teacher.scores["miou"]),
+                "gain_per_class": [
+                    _gain(after, before)
+                    for after, before in zip(
+                        done.student.scores["iou"], teacher.scores["iou"], strict=True
+                    )
+                ],
+            }
             for done in rounds
         ],
     }
@@ -85,21 +85,15 @@ def write_rounds_report(output: Path, teacher: Trained, rounds: Sequence[Round])
         "# Self-training",
         _summary(teacher, rounds),
         "## IoU per class, on the validation split",
-        _score_table(teacher, rounds),
+        _score_table(networks),
         *(part for i, done in enumerate(rounds, 1) for part in _round_parts(output, i, done)),
         "## Learning curves and predictions",
-        *_run_pictures(output, [("teacher", teacher), *_students(rounds)]),
+        *_run_pictures(output, networks),
     ]
     page = output / "report.md"
     write_json(output / "report.json", figures)
     write_text(page, "\n\n".join(parts) + "\n")
     return page
-
-
-def _students(rounds: Sequence[Round]) -> list[tuple[str, Trained]]:
-    if len(rounds) == 1:
-        return [("student", rounds[0].student)]
-    return [(f"student {number}", done.student) for number, done in enumerate(rounds, 1)]
 
 
 def _summary(teacher: Trained, rounds: Sequence[Round]) -> str:
@@ -108,59 +102,53 @@ def _summary(teacher: Trained, rounds: Sequence[Round]) -> str:
     if not teacher.is_best_of_run:
         whose = "The teacher was given; the student is the best weights of its run"
     return (
-        f"mIoU {format_share(before)} (teacher) to {format_share(after)} (student): "
+        f"mIoU {format_score(before)} (teacher) to {format_score(after)} (student): "
         f"**{_signed(_gain(after, before))}**, on the same validation split, at one scale. "
         f"{whose} on it.\n\nTeacher: `{teacher.checkpoint}`; student: "
         f"`{rounds[-1].student.checkpoint}`."
     )
 
 
-def _score_table(teacher: Trained, rounds: Sequence[Round]) -> str:
-    students = _students(rounds)
-    last = students[-1][1]
-    columns = [teacher, *(student for _, student in students)]
-    gains = [_signed(gain) for gain in _gains(last, teacher)]
-    rows = [
-        [name, *(format_share(column.scores["iou"][index]) for column in columns), gains[index]]
-        for index, name in enumerate(teacher.names)
+def _score_table(networks: Mapping[str, Trained]) -> str:
+    scores = [network.scores for network in networks.values()]
+    names = next(iter(networks.values())).names
+    rows = [_score_row(name, [x["iou"][index] for x in scores]) for index, name in enumerate(names)]
+    totals = [
+        _score_row("mean IoU", [x["miou"] for x in scores]),
+        _score_row("pixel accuracy", [x["pixel_accuracy"] for x in scores]),
     ]
-    totals = []
-    for key, title in (("miou", "mean IoU"), ("pixel_accuracy", "pixel accuracy")):
-        gain = _signed(_gain(last.scores[key], teacher.scores[key]))
-        totals.append([title, *(format_share(column.scores[key]) for column in columns), gain])
-    headings = ["class", "teacher", *(name for name, _ in students), "gain"]
+    headings = ["class", *networks, "gain"]
     return Table(headings, rows, totals, strong=frozenset({len(rows)})).to_markdown()
+
+
+def _score_row(name: str, scores: Sequence[float | None]) -> list[str]:
+    """Format one score of all networks, and the gain of the last over the first."""
+    return [name, *map(format_score, scores), _signed(_gain(scores[-1], scores[0]))]
 
 
 def _round_parts(output: Path, number: int, done: Round) -> list[str]:
     """Write the section about the pseudo-labels of one round."""
-    labels = done.labels
+    labels, skipped = done.labels, list(done.labels.skipped)
+    named = ", ".join(f"`{name}`" for name in skipped[:_MAX_NAMED])
+    more = f" and {len(skipped) - _MAX_NAMED} more" if len(skipped) > _MAX_NAMED else ""
+    missing = (
+        f"Skipped because they cannot be read: {len(skipped)}, namely {named}{more} (`report.json` "
+        "has the reasons)."
+    )
     speed = f"; {labels.images_per_second:.2f} images/s" if labels.images_per_second else ""
     return [
         f"## Pseudo-labels of round {number}",
         f"{labels.images} images; {labels.kept_fraction:.1%} of their pixels kept{speed}.",
-        *_skipped(list(labels.skipped)),
+        *([missing] if skipped else []),
         labels.table().to_markdown(),
         _picture(output, labels.sheet, f"images and their pseudo-labels, round {number}"),
     ]
 
 
-def _skipped(names: Sequence[str]) -> list[str]:
-    """Write a paragraph about images without pseudo-labels, if there are any."""
-    if not names:
-        return []
-    named = ", ".join(f"`{name}`" for name in names[:_MAX_NAMED])
-    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
-    return [
-        f"Skipped because they cannot be read: {len(names)}, namely {named}{more} (`report.json` "
-        "has the reasons)."
-    ]
-
-
-def _run_pictures(output: Path, networks: Iterable[tuple[str, Trained]]) -> list[str]:
+def _run_pictures(output: Path, networks: Mapping[str, Trained]) -> list[str]:
     return [
         _picture(output, network.checkpoint.with_name(file), f"{name}: {what}")
-        for name, network in networks
+        for name, network in networks.items()
         for file, what in (("curve.png", "loss and mIoU"), ("sheet.png", "predictions"))
         if network.checkpoint.with_name(file).exists()
     ]
@@ -173,11 +161,6 @@ def _picture(output: Path, path: Path, text: str) -> str:
 
 def _figures(network: Trained) -> dict[str, Any]:
     return {"checkpoint": str(network.checkpoint), **network.scores}
-
-
-def _gains(after: Trained, before: Trained) -> list[float | None]:
-    pairs = zip(after.scores["iou"], before.scores["iou"], strict=True)
-    return [_gain(*pair) for pair in pairs]
 
 
 def _gain(after: float | None, before: float | None) -> float | None:

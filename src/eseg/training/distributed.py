@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from eseg.errors import DeviceError
+from eseg.errors import DeviceError, LostProcessError, TrainingError
 
 if TYPE_CHECKING or dist.is_available():  # some builds for small devices have no such part
     from torch.distributed.distributed_c10d import PrefixStore, Store
@@ -44,16 +44,12 @@ between would lose the statistics of the others. PyTorch 2.14 warns of the argum
 _POLL_SECONDS = 0.05
 """Time between two looks of the first process at who has arrived."""
 
+_RESUME = "The same command (eseg train: with `resume`) goes on from the last checkpoint"
+
 
 @dataclass(frozen=True)
 class Processes:
-    """Rank and device of this process among those of the run.
-
-    Attributes:
-        rank: Number of this process, in [0, world).
-        world: Number of processes.
-        device: Device of this process.
-    """
+    """Rank in [0, world) and device of this process, and the number of processes of the run."""
 
     rank: int
     world: int
@@ -76,13 +72,48 @@ def join_processes(device: torch.device) -> Iterator[Processes]:
 
     Raises:
         DeviceError: The processes cannot each have such a device.
+        LostProcessError: A process of the run died or cannot be reached.
+        TrainingError: A worker process of the data loader died.
     """
-    if "RANK" not in os.environ:
-        yield Processes(0, 1, device)
-        return
-    if dist.is_initialized():
-        yield Processes(dist.get_rank(), dist.get_world_size(), device)
-        return
+    with _clear_failures():
+        if "RANK" not in os.environ:
+            yield Processes(0, 1, device)
+        elif dist.is_initialized():
+            yield Processes(dist.get_rank(), dist.get_world_size(), device)
+        else:
+            device = _own_device(device)
+            _join_group("nccl" if device.type == "cuda" else "gloo")
+            try:
+                yield Processes(dist.get_rank(), dist.get_world_size(), device)
+            finally:
+                dist.destroy_process_group()
+
+
+@contextmanager
+def _clear_failures() -> Iterator[None]:
+    """Convert torch's errors about lost processes, which would be a traceback per process."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = (str(error).splitlines() or [""])[0]
+        # Only the message tells these from other RuntimeErrors; NCCL has a class of its own.
+        is_lost = dist.is_available() and isinstance(error, dist.DistError)
+        if is_lost or (type(error) is RuntimeError and "/gloo/" in reason):
+            reason = reason.rpartition("] ")[2].partition(". ")[0]
+            raise LostProcessError(
+                f"another process of this run has ended or cannot be reached any more ({reason}). "
+                f"Its own message or torchrun's summary tells which one, and why. {_RESUME}"
+            ) from error
+        if "DataLoader worker" in reason:
+            raise TrainingError(
+                f"a process that reads data has died ({reason.partition('. ')[0]}), often for lack "
+                f"of memory; lower loader.workers or loader.prefetch. {_RESUME}"
+            ) from error
+        raise
+
+
+def _own_device(device: torch.device) -> torch.device:
+    """Return the device of this process, with the number of its GPU."""
     if device.type not in ("cpu", "cuda"):
         raise DeviceError(f"several processes cannot share {device}; choose `device` cpu")
     needed = (*_VARIABLES, "LOCAL_RANK") if device.type == "cuda" else _VARIABLES
@@ -101,11 +132,7 @@ def join_processes(device: torch.device) -> Iterator[Processes]:
             )
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
-    _join_group("nccl" if device.type == "cuda" else "gloo")
-    try:
-        yield Processes(dist.get_rank(), dist.get_world_size(), device)
-    finally:
-        dist.destroy_process_group()
+    return device
 
 
 def _join_group(backend: str) -> None:
@@ -128,14 +155,8 @@ def fresh_store(
 
     When torchrun restarts the processes it may give them the store they had before, with the
     addresses of the dead ones: a process that reads those waits in vain. So the first process
-    invents a name for this start and tells it to each process that has arrived.
-
-    Args:
-        store: Store of all processes; it may hold keys of dead ones.
-        rank: Number of this process, in [0, world).
-        world: Number of processes; each must call this.
-        timeout: Longest wait of the first process for the others; they wait as long as the store
-            lets them.
+    invents a name for this start and tells it to each process that has arrived. It waits for them
+    until `timeout`; they wait as long as the store lets them.
 
     Raises:
         DistStoreError: Some process did not arrive.
@@ -215,14 +236,10 @@ def local_statistics(model: nn.Module) -> list[Tensor]:
 
 @torch.no_grad()
 def average_statistics(statistics: Sequence[Tensor], processes: Processes) -> None:
-    """Replace batch-norm statistics by their mean over the processes, in place.
+    """Replace `local_statistics` by their mean over the processes, in place; each must call this.
 
     Called after every step, it keeps the network, and the average of its weights, the same in all
     processes.
-
-    Args:
-        statistics: Result of `local_statistics`.
-        processes: The processes; each must call this.
     """
     if processes.world == 1 or not statistics:
         return

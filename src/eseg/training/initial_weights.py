@@ -9,14 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from eseg.checkpoint import load_checkpoint
 from eseg.errors import CheckpointError
 from eseg.models import ESeg, ModelConfig
 from eseg.runtime.class_table import ClassTable
 
-_HEAD = "head"
 _MAY_DIFFER = {"num_classes", "norm_momentum", "fusion_slope"}
 """Fields that may differ: other classes get a new head, the rest does not affect any weight."""
 
@@ -54,14 +51,9 @@ class InitialWeights:
 
 
 def load_initial_weights(network: ESeg, path: Path, classes: ClassTable) -> InitialWeights:
-    """Copy the averaged weights of a checkpoint into a network.
+    """Copy the averaged weights of a checkpoint into a freshly built network for these classes.
 
     The head stays as it is unless the checkpoint has the same classes in the same order.
-
-    Args:
-        network: The network, freshly built.
-        path: The checkpoint.
-        classes: Classes of the network.
 
     Raises:
         CheckpointError: The file cannot be read, or its network is built differently.
@@ -69,39 +61,36 @@ def load_initial_weights(network: ESeg, path: Path, classes: ClassTable) -> Init
     checkpoint = load_checkpoint(path)
     require_same_architecture(checkpoint.model, network.config, f"init.checkpoint: {path}")
     keeps_head = checkpoint.classes.names == classes.names
-    own = network.state_dict()
-    kept = [name for name in own if keeps_head or _part(name) != _HEAD]
-    new = [name for name in own if not keeps_head and _part(name) == _HEAD]
-    unfit = [name for name in kept if _shape(checkpoint.weights.get(name)) != _shape(own[name])]
+    own, given = network.state_dict(), checkpoint.weights
+    new = [name for name in own if not keeps_head and name.startswith("head.")]
+    kept = [name for name in own if name not in new]
+    unfit = [name for name in kept if name not in given or given[name].shape != own[name].shape]
     if unfit:
         raise CheckpointError(
             f"init.checkpoint: {path}: its weights do not fit its architecture; missing or of "
             f"another shape: {', '.join(unfit[:3])} ({len(unfit)} in all)"
         )
-    network.load_state_dict(own | {name: checkpoint.weights[name] for name in kept})
-    reason = ""
-    if not keeps_head:
+    network.load_state_dict(own | {name: given[name] for name in kept})
+    if keeps_head:
+        reason = ""
+    elif len(classes) == len(checkpoint.classes):
+        reason = "as the classes have other names or another order here"
+    else:
         reason = f"for {len(classes)} classes here in place of {len(checkpoint.classes)} there"
-        if len(classes) == len(checkpoint.classes):
-            reason = "as the classes have other names or another order here"
     return InitialWeights(path, checkpoint.step, _by_part(kept), _by_part(new), reason)
 
 
 def require_same_architecture(there: ModelConfig, here: ModelConfig, source: str) -> None:
-    """Refuse weights of a network that is built differently.
-
-    Args:
-        there: Architecture of the weights.
-        here: Architecture of the network that starts from them.
-        source: Origin of the weights, for the message.
+    """Refuse weights from `there`, named `source`, if they do not mean the same `here`.
 
     Raises:
         CheckpointError: Fields differ that affect a weight's shape or meaning.
     """
+    own = vars(here)
     differences = [
-        f"{field.name} {getattr(there, field.name)} (here {getattr(here, field.name)})"
-        for field in dataclasses.fields(ModelConfig)
-        if field.name not in _MAY_DIFFER and getattr(there, field.name) != getattr(here, field.name)
+        f"{name} {value} (here {own[name]})"
+        for name, value in vars(there).items()
+        if name not in _MAY_DIFFER and value != own[name]
     ]
     if differences:
         raise CheckpointError(
@@ -110,16 +99,8 @@ def require_same_architecture(there: ModelConfig, here: ModelConfig, source: str
         )
 
 
-def _part(name: str) -> str:
-    return name.partition(".")[0]
-
-
 def _by_part(names: Iterable[str]) -> dict[str, int]:
-    return dict(Counter(_part(name) for name in names))
-
-
-def _shape(weight: Tensor | None) -> tuple[int, ...] | None:
-    return None if weight is None else tuple(weight.shape)
+    return dict(Counter(name.partition(".")[0] for name in names))
 
 
 def _counts(parts: dict[str, int]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,16 +44,10 @@ def find_resumable(
 ) -> Checkpoint | None:
     """Load the checkpoint to resume from; return None if the run has not written one yet.
 
-    Args:
-        output: Folder of the run.
-        config: The run.
-        classes: Present classes of its data set.
-        reporter: Receiver of a line about the checkpoint.
-
     Raises:
         CheckpointError: The checkpoint, or the best weights beside it, are damaged or belong to
-            another run.
-        DataError: The data set has other classes than the checkpoint.
+            another run than that of `config`.
+        DataError: The data set has other classes, `classes`, than the checkpoint.
     """
     path = output / LAST
     if not path.exists() and (output / PREVIOUS).exists():
@@ -66,14 +61,14 @@ def find_resumable(
         raise CheckpointError(
             f"{path} holds weights for use but no state to resume from; is it a copy of {BEST}?"
         )
-    require_same_classes(
-        checkpoint.classes,
-        classes,
-        f"the run of {path}",
-        "the data set",
-        "restore it, or choose another `output`",
-    )
-    _require_same_run(checkpoint, config, path)
+    whose, remedy = f"the run of {path}", "restore it, or choose another `output`"
+    require_same_classes(checkpoint.classes, classes, whose, "the data set", remedy)
+    changed = list_changes(checkpoint.run, to_plain(config), CHANGEABLE_KEYS)
+    if changed:
+        raise CheckpointError(
+            f"{path} belongs to another run; these values differ: {', '.join(changed)}. Restore "
+            "them, or start anew with another `output`"
+        )
     reporter.say(f"going on from {path}, step {checkpoint.step}")
     return _with_best(checkpoint, output / BEST, reporter)
 
@@ -83,29 +78,18 @@ def _load(path: Path) -> Checkpoint:
     try:
         return load_checkpoint(path)
     except CheckpointError as error:
-        previous = path.with_name(PREVIOUS)
-        try:
-            step = load_checkpoint(previous).step if path != previous else None
-        except CheckpointError:
-            step = None
         best = shlex.quote(str(path.with_name(BEST)))
         remedy = f"There is none before it: start anew, perhaps from init.checkpoint={best}"
-        if step is not None:
-            files = shlex.join([str(previous), str(path)])
-            remedy = (
-                f"The one before it, of step {step}, is intact: mv {files}, then the same command "
-                "again"
-            )
+        previous = path.with_name(PREVIOUS)
+        if path != previous:
+            with suppress(CheckpointError):
+                step = load_checkpoint(previous).step
+                files = shlex.join([str(previous), str(path)])
+                remedy = (
+                    f"The one before it, of step {step}, is intact: mv {files}, then the same "
+                    "command again"
+                )
         raise CheckpointError(f"{error}. {remedy}") from None
-
-
-def _require_same_run(checkpoint: Checkpoint, config: RunConfig, path: Path) -> None:
-    changed = list_changes(checkpoint.run, to_plain(config), CHANGEABLE_KEYS)
-    if changed:
-        raise CheckpointError(
-            f"{path} belongs to another run; these values differ: {', '.join(changed)}. Restore "
-            "them, or start anew with another `output`"
-        )
 
 
 def _with_best(checkpoint: Checkpoint, path: Path, reporter: Reporter) -> Checkpoint:

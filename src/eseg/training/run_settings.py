@@ -23,7 +23,7 @@ def is_begun(
         path: File of `write_settings`, if the folder was begun.
         settings: Present settings: plain values, possibly in nested dicts.
         remedy: Advice for other settings, besides restoring them.
-        may_change: Prefixes of keys that are not compared.
+        may_change: Prefixes of dotted keys that are not compared.
 
     Raises:
         DataError: The folder was begun with other settings; the message names those that differ.
@@ -47,14 +47,9 @@ def is_begun(
 def list_changes(
     before: Mapping[str, Any], now: Mapping[str, Any], may_change: Sequence[str] = ()
 ) -> list[str]:
-    """Describe the differences between two settings, one text per value.
-
-    Args:
-        before: Plain values, possibly in nested dicts.
-        now: The same.
-        may_change: Prefixes of keys to leave out; keys of inner dicts are dotted.
-    """
-    old, new = _flatten(_as_json(before)), _flatten(_as_json(now))
+    """Describe the differences between two settings as for `is_begun`, one text per value."""
+    # As a file gives them back: lists for tuples.
+    old, new = (_flatten(json.loads(json.dumps(values))) for values in (before, now))
     return [
         f"{key} (was {_shorten(old.get(key))}, now {_shorten(new.get(key))})"
         for key in sorted(old.keys() | new.keys())
@@ -71,11 +66,6 @@ def write_settings(path: Path, settings: Mapping[str, Any]) -> None:
     with output_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, settings)
-
-
-def _as_json(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert settings to what a file gives back: lists for tuples."""
-    return json.loads(json.dumps(settings))
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 
 from eseg.checkpoint import Checkpoint, describe_network
-from eseg.config import RunConfig, load_config, open_pseudo_labelled, open_split
+from eseg.config import InitConfig, RunConfig, load_config, open_pseudo_labelled, open_split
 from eseg.data.dataset import SegmentationDataset
 from eseg.data.loaders import make_eval_loader, make_train_loader
 from eseg.data.samples import PseudoLabelled
@@ -26,7 +26,6 @@ from eseg.reports.reporter import SILENT, Reporter
 from eseg.runtime.class_table import ClassTable
 from eseg.runtime.writing import sole_writer
 from eseg.training.distributed import Processes, is_same_everywhere, join_processes, share_network
-from eseg.training.failures import clear_failures
 from eseg.training.initial_weights import InitialWeights, load_initial_weights
 from eseg.training.resuming import find_resumable, require_unused
 from eseg.training.run_folder import BEST, RunFolder
@@ -103,9 +102,12 @@ def train(
         config = load_config(config, overrides)
     elif any(overrides):
         raise ConfigError("`overrides` change the YAML of a run; give its path as `config`")
-    with clear_failures(), join_processes(choose_device(device)) as processes:
+    with join_processes(choose_device(device)) as processes:
         part = images_per_part(config, processes.world)
-        data = _open(config)
+        train_set = open_split(config.data, config.data.train_split)
+        val_set = open_split(config.data, config.data.val_split)
+        pseudo = open_pseudo_labelled(config.data, val_set.classes)
+        data = _Data(train_set, val_set, pseudo)
         with sole_writer(Path(output)) if processes.is_main else nullcontext():
             reporter = reporter if processes.is_main else SILENT
             return _train(config, data, part, Path(output), processes, resume, reporter)
@@ -115,12 +117,6 @@ class _Data(NamedTuple):
     train: SegmentationDataset
     val: SegmentationDataset
     pseudo: PseudoLabelled | None
-
-
-def _open(config: RunConfig) -> _Data:
-    train_set = open_split(config.data, config.data.train_split)
-    val_set = open_split(config.data, config.data.val_split)
-    return _Data(train_set, val_set, open_pseudo_labelled(config.data, val_set.classes))
 
 
 def _train(
@@ -136,8 +132,15 @@ def _train(
     started = time.perf_counter()
     device = processes.device
     classes = data.val.classes
-    previous = _find_start(config, output, classes, processes, resume, reporter)
+    if not resume:
+        require_unused(output)
+    previous = find_resumable(output, config, classes, reporter) if resume else None
     resumed_at = None if previous is None else previous.step
+    if not is_same_everywhere(resumed_at or 0, processes):
+        raise CheckpointError(
+            f"{output}: the processes do not find the same checkpoint there; all machines of the "
+            "run have to see the same folder"
+        )
     state, dtype, initial = _make_state(config, classes, previous, device)
     del previous  # three times the size of the network
     if initial is not None:
@@ -188,7 +191,8 @@ def _train(
                     evaluates = state.step % schedule.eval_every == 0 or is_last
                     if evaluates:
                         last = _evaluate(state, data.val, config, processes, dtype)
-                        best = folder.keep(state, last)
+                        best = folder.keep_best(state, last)
+                        folder.log(state.step, miou=last.miou, pixel_accuracy=last.pixel_accuracy)
                         progress.evaluated(state.step, loss, last.miou, last.pixel_accuracy, best)
                     if evaluates or state.step % schedule.checkpoint_every == 0:
                         folder.save(state)
@@ -216,40 +220,17 @@ def _train(
     return result
 
 
-def _find_start(
-    config: RunConfig,
-    output: Path,
-    classes: ClassTable,
-    processes: Processes,
-    resume: bool,
-    reporter: Reporter,
-) -> Checkpoint | None:
-    """Find the checkpoint to resume from, the same in every process; None for a new run."""
-    previous = None
-    if resume:
-        previous = find_resumable(output, config, classes, reporter)
-    else:
-        require_unused(output)
-    if not is_same_everywhere(0 if previous is None else previous.step, processes):
-        raise CheckpointError(
-            f"{output}: the processes do not find the same checkpoint there; all machines of the "
-            "run have to see the same folder"
-        )
-    return previous
-
-
 def _make_state(
     config: RunConfig, classes: ClassTable, previous: Checkpoint | None, device: torch.device
 ) -> tuple[TrainingState, torch.dtype | None, InitialWeights | None]:
     """Build the first state, the type for autocast, and a record of a new run's weights."""
     torch.manual_seed(config.seed)
     # A resumed run has its weights already; the files it started from may be gone.
-    is_new = previous is None
-    pretrained = config.init.pretrained_backbone if is_new else False
-    network = create_model(config.model, pretrained_backbone=pretrained)
+    init = config.init if previous is None else InitConfig()
+    network = create_model(config.model, pretrained_backbone=init.pretrained_backbone)
     initial = None
-    if is_new and config.init.checkpoint is not None:
-        initial = load_initial_weights(network, config.init.checkpoint, classes)
+    if init.checkpoint is not None:
+        initial = load_initial_weights(network, init.checkpoint, classes)
     network = network.to(device).to(memory_format=_layout(config))
     dtype = autocast_dtype(config.train.precision, device)
     state = TrainingState.start(network, config, dtype)

@@ -11,7 +11,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.summary.writer import record_writer
 
-from eseg.training.loggers import RunLog, read_log
+from eseg.training.run_folder import RunLog, read_log
 
 
 def write(folder, steps, resume_at=None):
