@@ -109,8 +109,7 @@ def benchmark(
         ),
     ] = None,
     output: Annotated[
-        Path | None,
-        path_option(writable_file(".json"), "JSON file to write.", metavar="FILE.json"),
+        Path | None, path_option(writable_file(".json"), "JSON file to write.", metavar="FILE.json")
     ] = None,
 ) -> None:
     """Time networks from image to labels, stage by stage, beside each other in one run.
@@ -160,7 +159,7 @@ def choose(
         EngineName | None,
         typer.Option(
             help="Engine to run on; by default the fastest of those that are installed and need no "
-            "compiler.",
+            "compiler."
         ),
     ] = None,
     family: Annotated[Family, typer.Option(help="Presets to choose from.")] = "all",

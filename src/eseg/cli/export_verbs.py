@@ -33,7 +33,7 @@ def export(
         Format,
         typer.Option(
             help="onnx is for ONNX Runtime and TensorRT; pt2 (AOTInductor) is machine code for "
-            "this torch and this kind of processor.",
+            "this torch and this kind of processor."
         ),
     ] = "onnx",
     output: Annotated[
@@ -53,7 +53,7 @@ def export(
         Outputs,
         typer.Option(
             help="logits are small scores: labels are made of them fastest outside the graph. "
-            "labels are of the image's size, made within the graph.",
+            "labels are of the image's size, made within the graph."
         ),
     ] = "logits",
     half: Annotated[
@@ -123,8 +123,8 @@ def export(
     from eseg.deploy.export.export import default_output
     from eseg.deploy.export.export import export as run
     from eseg.deploy.export.quantise import CALIBRATION_IMAGES, MAX_DROP, export_int8
-    from eseg.deploy.verify.verify import open_truth
     from eseg.devices import choose_device
+    from eseg.inference.evaluate import open_own_split
     from eseg.runtime.engine_table import EXPORT_FORMATS
 
     allowed = MAX_DROP if max_drop is None else max_drop
@@ -136,7 +136,7 @@ def export(
     loaded = load_checkpoint(checkpoint)
     truth = None if verify is None else loaded.data_config(verify, root)
     if truth is not None:
-        open_truth(truth, truth.val_split, loaded)  # or it is refused before the export
+        open_own_split(loaded.classes, truth, truth.val_split)  # refused before the export
     with RichReporter(err=True) as reporter:
         if calibrate is None:
             reporter.status("exporting")

@@ -100,7 +100,7 @@ def predict(
         EngineName | None,
         typer.Option(
             help="torch and compile run checkpoints, the others exported files; by default the "
-            "first that fits the file.",
+            "first that fits the file."
         ),
     ] = None,
 ) -> None:

@@ -139,8 +139,7 @@ Overrides = Annotated[
     ),
 ]
 CheckpointFile = Annotated[
-    Path,
-    path_argument(existing_file, "A checkpoint: best.pt in a run's folder.", "CHECKPOINT"),
+    Path, path_argument(existing_file, "A checkpoint: best.pt in a run's folder.", "CHECKPOINT")
 ]
 Output = Annotated[
     Path | None, path_option(writable_folder, "Folder for everything that is written.")
