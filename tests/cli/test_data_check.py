@@ -7,8 +7,7 @@ import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
-from eseg.cli import app
-from eseg.cli import data_check as checking
+from eseg.cli import app, training_verbs
 from eseg.config import to_plain
 from eseg.training import trainer
 
@@ -66,7 +65,7 @@ def test_it_can_be_passed_over_and_a_resumed_run_does_so(faulty, arguments):
 
 
 def test_large_data_sets_are_checked_on_demand(faulty, monkeypatch):
-    monkeypatch.setattr(checking, "AUTOMATIC_UP_TO", 12)
+    monkeypatch.setattr(training_verbs, "AUTOMATIC_UP_TO", 12)
     result, trained = faulty()
     assert trained
     assert "13 images, not checked beforehand" in result.output

@@ -10,15 +10,14 @@ import typer
 from typer.core import TyperGroup
 
 from eseg import __version__
-from eseg.cli.benchmark_verbs import benchmark, choose
+from eseg.cli.benchmark_verbs import benchmark, choose, models
 from eseg.cli.doctor_verbs import doctor
-from eseg.cli.export_verbs import export, models
+from eseg.cli.export_verbs import export, verify
 from eseg.cli.inference_verbs import evaluate, predict
 from eseg.cli.options import spell_out_scales
 from eseg.cli.screen import clear_errors
 from eseg.cli.self_training_verbs import pseudo_label, self_train
 from eseg.cli.training_verbs import quickstart, train
-from eseg.cli.verify_verbs import verify
 
 
 class Verbs(TyperGroup):

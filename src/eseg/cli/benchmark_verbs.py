@@ -1,4 +1,4 @@
-"""Verbs that time networks on this machine: benchmark, choose."""
+"""Verbs that measure networks on this machine: models, benchmark, choose."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from typing import Annotated, get_args
 import typer
 
 from eseg.choices import EngineName, Family
+from eseg.cli import options
 from eseg.cli.options import (
-    Device,
-    Json,
-    Precision,
-    checked,
     existing_file,
     file_or_name,
     parse_size,
+    path_argument,
+    path_option,
     writable_file,
 )
-from eseg.cli.screen import RichReporter, print_line, print_table, warn
+from eseg.cli.screen import RichReporter, print_json, print_line, print_table, warn
 
 
 def _refuse_unknown(engines: list[str] | None) -> list[str] | None:
@@ -39,13 +38,39 @@ Threads = Annotated[
 Rounds = Annotated[int, typer.Option(min=2, help="Images timed of each.", metavar="COUNT")]
 
 
+def models(
+    size: Annotated[
+        str, typer.Option(help="Image size to count at.", metavar="HEIGHTxWIDTH")
+    ] = "1024x2048",
+    as_json: options.Json = False,
+) -> None:
+    """List the presets with their parameters and multiply-accumulates beside the paper's."""
+    pixels = parse_size(size)
+    from eseg.deploy.benchmark.profile import PAPER, PAPER_SIZE, profile_presets, profile_table
+
+    profiles = profile_presets(pixels)
+    if not as_json:
+        print_table(profile_table(profiles, pixels))
+        return
+    rows = {
+        name: {
+            "parameters": profile.parameters,
+            "macs": profile.macs,
+            "paper_parameters": PAPER[name].parameters,
+            "paper_macs": PAPER[name].macs if pixels == PAPER_SIZE else None,
+        }
+        for name, profile in profiles.items()
+    }
+    print_json({"size": pixels, "models": rows})
+
+
 def benchmark(
     subjects: Annotated[
         list[str],
-        typer.Argument(
-            callback=checked(file_or_name),
-            help="Checkpoints, exported files and presets (with random weights).",
-            metavar="SUBJECT...",
+        path_argument(
+            file_or_name,
+            "Checkpoints, exported files and presets (with random weights).",
+            "SUBJECT...",
         ),
     ],
     size: Annotated[
@@ -57,9 +82,9 @@ def benchmark(
     ] = None,
     image: Annotated[
         list[Path] | None,
-        typer.Option(
-            callback=checked(existing_file),
-            help="Picture to label; repeat it for several. By default a street scene is drawn.",
+        path_option(
+            existing_file,
+            "Picture to label; repeat it for several. By default a street scene is drawn.",
             metavar="FILE",
         ),
     ] = None,
@@ -72,26 +97,19 @@ def benchmark(
             metavar=f"[{'|'.join(get_args(EngineName))}]",
         ),
     ] = None,
-    device: Device = None,
-    precision: Precision = "auto",
+    device: options.Device = None,
+    precision: options.Precision = "auto",
     threads: Threads = None,
     rounds: Rounds = 20,
-    as_json: Json = False,
+    as_json: options.Json = False,
     plot: Annotated[
         Path | None,
-        typer.Option(
-            callback=checked(writable_file(".png", ".svg")),
-            help="Picture of the stages to write.",
-            metavar="PNG|SVG",
+        path_option(
+            writable_file(".png", ".svg"), "Picture of the stages to write.", metavar="PNG|SVG"
         ),
     ] = None,
     output: Annotated[
-        Path | None,
-        typer.Option(
-            callback=checked(writable_file(".json")),
-            help="JSON file to write.",
-            metavar="FILE.json",
-        ),
+        Path | None, path_option(writable_file(".json"), "JSON file to write.", metavar="FILE.json")
     ] = None,
 ) -> None:
     """Time networks from image to labels, stage by stage, beside each other in one run.
@@ -118,13 +136,13 @@ def benchmark(
             reporter=reporter,
         )
         result = run(found, size=pixels, images=image or (), rounds=rounds, reporter=reporter)
-    text = json.dumps(report.benchmark_dict(result), indent=2)
+    document = report.benchmark_dict(result)
     if output is not None:
-        output.write_text(text + "\n", encoding="utf-8")
+        output.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     if plot is not None:
         report.save_benchmark_plot(result, plot)
     if as_json:
-        typer.echo(text)
+        print_json(document)
     else:
         for table in report.benchmark_tables(result):
             print_table(table)
@@ -141,15 +159,15 @@ def choose(
         EngineName | None,
         typer.Option(
             help="Engine to run on; by default the fastest of those that are installed and need no "
-            "compiler.",
+            "compiler."
         ),
     ] = None,
     family: Annotated[Family, typer.Option(help="Presets to choose from.")] = "all",
-    device: Device = None,
-    precision: Precision = "auto",
+    device: options.Device = None,
+    precision: options.Precision = "auto",
     threads: Threads = None,
     rounds: Rounds = 20,
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Time the presets here and name the most accurate that holds a rate of images.
 
@@ -175,7 +193,7 @@ def choose(
             reporter=reporter,
         )
     if as_json:
-        typer.echo(json.dumps(report.choice_dict(choice), indent=2))
+        print_json(report.choice_dict(choice))
     else:
         print_table(report.choice_table(choice))
         for line in (*report.choice_notes(choice), report.choice_verdict(choice)):

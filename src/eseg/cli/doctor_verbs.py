@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
 
+from eseg.cli import options
 from eseg.cli.options import (
     BUILT_IN_SETS,
-    Json,
-    Root,
-    checked,
     data_set_or_folder,
+    path_argument,
+    path_option,
     writable_parent,
 )
-from eseg.cli.screen import RichReporter, console, print_line, print_table
+from eseg.cli.screen import (
+    SEVERITY_STYLES,
+    RichReporter,
+    console,
+    print_json,
+    print_line,
+    print_table,
+)
 from eseg.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,37 +31,28 @@ if TYPE_CHECKING:
     from eseg.reports.reporter import Reporter
 
 
-_STYLES = {"error": "bold red", "warning": "bold yellow", "note": "cyan"}
-
-
 def doctor(
     data: Annotated[
         Path,
-        typer.Argument(
-            callback=checked(data_set_or_folder),
-            help=f"Data set YAML, a built-in name ({BUILT_IN_SETS}), or any folder of images and "
-            "masks.",
-            metavar="DATASET|FOLDER",
+        path_argument(
+            data_set_or_folder,
+            f"Data set YAML, a built-in name ({BUILT_IN_SETS}), or any folder of images and masks.",
+            "DATASET|FOLDER",
         ),
     ],
-    root: Root = None,
+    root: options.Root = None,
     fix_config: Annotated[
         Path | None,
-        typer.Option(
-            callback=checked(writable_parent),
-            help="Write a data set YAML that trains: without the faulty files, or with what was "
-            "found in a folder.",
+        path_option(
+            writable_parent,
+            "Write a data set YAML that trains: without the faulty files, or with what was found "
+            "in a folder.",
             metavar="OUT.yaml",
         ),
     ] = None,
-    as_json: Json = False,
+    as_json: options.Json = False,
     sheet: Annotated[
-        Path | None,
-        typer.Option(
-            callback=checked(writable_parent),
-            help="Draw samples of every class.",
-            metavar="PNG",
-        ),
+        Path | None, path_option(writable_parent, "Draw samples of every class.", metavar="PNG")
     ] = None,
 ) -> None:
     """Find out what is wrong with a data set; exit code 1 if there are errors.
@@ -79,7 +76,7 @@ def doctor(
         document["mended"], line = _mend(diagnosis, fix_config)
         lines.append(line)
     if as_json:
-        typer.echo(json.dumps(document, indent=2))
+        print_json(document)
     else:
         for line in lines:
             print_line(line)
@@ -92,7 +89,7 @@ def _print(diagnosis: Diagnosis) -> None:
 
     for finding in diagnosis.findings:
         text = finding_text(finding, diagnosis.config.root)
-        line = Text.assemble((finding.severity, _STYLES[finding.severity]), f": {text}")
+        line = Text.assemble((finding.severity, SEVERITY_STYLES[finding.severity]), f": {text}")
         console.print(line, soft_wrap=True)
     if diagnosis.balances:
         print_table(balance_table(diagnosis))

@@ -1,68 +1,45 @@
-"""Verbs that measure and hand over networks: models, export."""
+"""Verbs of exported files: export, verify."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from eseg.choices import Format, Int8Format, Outputs
+from eseg.choices import ExportEngine, Format, Int8Format, Outputs
+from eseg.cli import options
 from eseg.cli.options import (
-    CheckpointFile,
-    Json,
-    Root,
-    checked,
     data_set,
+    existing_file,
     parse_size,
+    path_argument,
+    path_option,
     writable_file,
 )
-from eseg.cli.screen import RichReporter, print_line, print_table
-from eseg.cli.verify_verbs import compare, default_picture
+from eseg.cli.screen import RichReporter, complain, print_json, print_line, print_table
 from eseg.errors import ConfigError
 
+if TYPE_CHECKING:
+    from eseg.checkpoint import Checkpoint
+    from eseg.config import DataConfig
 
-def models(
-    size: Annotated[
-        str, typer.Option(help="Image size to count at.", metavar="HEIGHTxWIDTH")
-    ] = "1024x2048",
-    as_json: Json = False,
-) -> None:
-    """List the presets with their parameters and multiply-accumulates beside the paper's."""
-    pixels = parse_size(size)
-    from eseg.deploy.benchmark.profile import PAPER, PAPER_SIZE, profile_presets, profile_table
-
-    profiles = profile_presets(pixels)
-    if as_json:
-        rows = {
-            name: {
-                "parameters": profile.parameters,
-                "macs": profile.macs,
-                "paper_parameters": PAPER[name].parameters,
-                "paper_macs": PAPER[name].macs if pixels == PAPER_SIZE else None,
-            }
-            for name, profile in profiles.items()
-        }
-        typer.echo(json.dumps({"size": pixels, "models": rows}, indent=2))
-        return
-    print_table(profile_table(profiles, pixels))
+_check_picture = writable_file(".png")
 
 
 def export(
-    checkpoint: CheckpointFile,
+    checkpoint: options.CheckpointFile,
     format: Annotated[  # noqa: A002 - the option's name
         Format,
         typer.Option(
             help="onnx is for ONNX Runtime and TensorRT; pt2 (AOTInductor) is machine code for "
-            "this torch and this kind of processor.",
+            "this torch and this kind of processor."
         ),
     ] = "onnx",
     output: Annotated[
         Path | None,
-        typer.Option(
-            callback=checked(writable_file()),
-            help="File to write; by default beside the checkpoint, named after both.",
+        path_option(
+            writable_file(), "File to write; by default beside the checkpoint, named after both."
         ),
     ] = None,
     size: Annotated[
@@ -76,7 +53,7 @@ def export(
         Outputs,
         typer.Option(
             help="logits are small scores: labels are made of them fastest outside the graph. "
-            "labels are of the image's size, made within the graph.",
+            "labels are of the image's size, made within the graph."
         ),
     ] = "logits",
     half: Annotated[
@@ -90,14 +67,14 @@ def export(
     ] = False,
     calibrate: Annotated[
         Path | None,
-        typer.Option(
-            callback=checked(data_set),
-            help="Data set YAML or built-in name for --int8: calibrated on its train split, "
-            "measured on val.",
+        path_option(
+            data_set,
+            "Data set YAML or built-in name for --int8: calibrated on its train split, measured "
+            "on val.",
             metavar="DATASET",
         ),
     ] = None,
-    root: Root = None,
+    root: options.Root = None,
     images: Annotated[
         int | None,
         typer.Option(
@@ -114,9 +91,9 @@ def export(
     ] = None,
     verify: Annotated[
         Path | None,
-        typer.Option(
-            callback=checked(data_set),
-            help="Data set YAML or built-in name: compare the file with the checkpoint on its val "
+        path_option(
+            data_set,
+            "Data set YAML or built-in name: compare the file with the checkpoint on its val "
             "split, as eseg verify does.",
             metavar="DATASET",
         ),
@@ -146,8 +123,8 @@ def export(
     from eseg.deploy.export.export import default_output
     from eseg.deploy.export.export import export as run
     from eseg.deploy.export.quantise import CALIBRATION_IMAGES, MAX_DROP, export_int8
-    from eseg.deploy.verify.verify import open_truth
     from eseg.devices import choose_device
+    from eseg.inference.evaluate import open_own_split
     from eseg.runtime.engine_table import EXPORT_FORMATS
 
     allowed = MAX_DROP if max_drop is None else max_drop
@@ -159,7 +136,7 @@ def export(
     loaded = load_checkpoint(checkpoint)
     truth = None if verify is None else loaded.data_config(verify, root)
     if truth is not None:
-        open_truth(truth, truth.val_split, loaded)  # or it is refused before the export
+        open_own_split(loaded.classes, truth, truth.val_split)  # refused before the export
     with RichReporter(err=True) as reporter:
         if calibrate is None:
             reporter.status("exporting")
@@ -194,7 +171,82 @@ def export(
     megabytes = sum(file.stat().st_size for file in files) / 1e6
     print_line(f"{path} ({megabytes:.1f} MB)\nnext: eseg predict {path} IMAGES... --output FOLDER")
     if truth is not None:
-        compare(written, loaded, truth, default_picture(written), max_drop=allowed)
+        _compare(written, loaded, truth, _default_picture(written), max_drop=allowed)
+
+
+def verify(
+    file: Annotated[
+        Path, path_argument(existing_file, "What eseg export wrote: .onnx, .xml or .pt2.", "FILE")
+    ],
+    against: Annotated[
+        Path,
+        path_option(existing_file, "The checkpoint that it was made of.", metavar="CHECKPOINT"),
+    ],
+    data: options.Dataset,
+    split: options.Split = "val",
+    root: options.Root = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Images to compare, spread evenly over the split; all by default."
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=100,
+            help="Per cent of the labels that must be equal; by default 99.9 for files in fp32, "
+            "99.5 in fp16 and 98.5 in int8.",
+            metavar="PERCENT",
+        ),
+    ] = None,
+    max_drop: Annotated[
+        float, typer.Option(help="Points of mIoU, of 100, that may be lost.", metavar="POINTS")
+    ] = 0.3,
+    engine: Annotated[
+        ExportEngine | None,
+        typer.Option(help="Engine that runs the file; by default the first that can."),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the file runs; by default the CPU, or what it was compiled for.",
+            metavar="NAME",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        path_option(
+            _check_picture,
+            "Picture of the image that differs most; by default FILE.worst.png.",
+            metavar="PNG",
+        ),
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Compare an exported file with its checkpoint on real images; exit code 1 if they differ.
+
+    The checkpoint runs in torch, on the CPU in fp32. If the file takes one size only, both get
+    images resized to it.
+    """
+    picture = output or _default_picture(file)
+    from eseg.checkpoint import load_checkpoint
+
+    checkpoint = load_checkpoint(against)
+    _compare(
+        file,
+        checkpoint,
+        checkpoint.data_config(data, root),
+        picture,
+        as_json=as_json,
+        split=split,
+        limit=limit,
+        agreement=None if tolerance is None else tolerance / 100,
+        max_drop=max_drop,
+        engine=engine,
+        device=device,
+    )
 
 
 def _refuse_idle(option: str, given: object, served: dict[str, object]) -> None:
@@ -203,3 +255,47 @@ def _refuse_idle(option: str, given: object, served: dict[str, object]) -> None:
         raise ConfigError(
             f"{option} does nothing without {' or '.join(served)}; add that or leave it out"
         )
+
+
+def _default_picture(file: Path) -> Path:
+    """Return the name of the picture beside an exported file; raise if it cannot be written."""
+    picture = file.with_name(f"{file.name}.worst.png")
+    _check_picture(picture, "output")
+    return picture
+
+
+def _compare(
+    file: Path,
+    checkpoint: Checkpoint,
+    data: DataConfig,
+    picture: Path,
+    *,
+    as_json: bool = False,
+    **choices: Any,
+) -> None:
+    """Verify a file, print the result and draw its worst image; exit with 1 if it does not pass.
+
+    `choices` are further arguments of `eseg.deploy.verify.verify.verify`.
+    """
+    from eseg.deploy.verify.verification_report import (
+        verification_notes,
+        verification_table,
+        worst_picture,
+    )
+    from eseg.deploy.verify.verify import verify as run
+    from eseg.reports.picture_sheet import save_picture
+
+    with RichReporter(err=as_json) as reporter:
+        result = run(file, checkpoint, data, reporter=reporter, **choices)
+    if as_json:
+        print_json(result.to_dict() | {"picture": str(picture)})
+    else:
+        print_table(verification_table(result))
+        for note in verification_notes(result):
+            print_line(note)
+    save_picture(worst_picture(result), picture)
+    if result.failure is not None:
+        complain(f"{file}: {result.failure}; see {picture}")
+        raise typer.Exit(1)
+    if not as_json:
+        print_line(f"passed; worst image: {picture}")

@@ -2,65 +2,49 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from eseg.choices import EngineName
-from eseg.cli.options import (
-    Dataset,
-    Device,
-    Flip,
-    Json,
-    Precision,
-    Root,
-    Scales,
-    Split,
-    checked,
-    existing,
-    existing_file,
-    writable_folder,
-)
-from eseg.cli.screen import RichReporter, complain, print_line, print_table
+from eseg.cli import options
+from eseg.cli.options import existing, existing_file, path_argument, path_option, writable_folder
+from eseg.cli.screen import RichReporter, complain, print_json, print_line, print_table
 
 Network = Annotated[
     Path,
-    typer.Argument(
-        callback=checked(existing_file),
-        help="A checkpoint (best.pt in a run's folder), or what `eseg export` wrote.",
-        metavar="CHECKPOINT_OR_EXPORT",
+    path_argument(
+        existing_file,
+        "A checkpoint (best.pt in a run's folder), or what `eseg export` wrote.",
+        "CHECKPOINT_OR_EXPORT",
     ),
 ]
 
 
 def evaluate(
     checkpoint: Network,
-    data: Dataset,
-    split: Split = "val",
-    root: Root = None,
-    scales: Scales = None,
-    flip: Flip = False,
-    device: Device = None,
-    precision: Precision = "auto",
+    data: options.Dataset,
+    split: options.Split = "val",
+    root: options.Root = None,
+    scales: options.Scales = None,
+    flip: options.Flip = False,
+    device: options.Device = None,
+    precision: options.Precision = "auto",
     save: Annotated[
         Path | None,
-        typer.Option(
-            callback=checked(writable_folder),
-            help="Folder for the predicted labels as palette PNGs.",
-        ),
+        path_option(writable_folder, "Folder for the predicted labels as palette PNGs."),
     ] = None,
     submission: Annotated[
         Path | None,
-        typer.Option(
-            callback=checked(writable_folder),
-            help="Folder for the files that the test server of cityscapes, ade20k or vistas "
-            "takes; also for splits without masks.",
+        path_option(
+            writable_folder,
+            "Folder for the files that the test server of cityscapes, ade20k or vistas takes; also "
+            "for splits without masks.",
             metavar="DIR",
         ),
     ] = None,
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Measure a network: mIoU, pixel accuracy and IoU per class, at the labels' own size."""
     from eseg.checkpoint import load_checkpoint
@@ -91,8 +75,7 @@ def evaluate(
     if as_json:
         about = {"checkpoint": str(checkpoint), "data": str(data), "split": split}
         about |= {"scales": scales or [1.0], "flip": flip, "precision": precision}
-        about |= {"classes": names}
-        typer.echo(json.dumps(about | result, indent=2))
+        print_json(about | {"classes": names} | result)
         return
     if any(result["support"]):
         print_table(scores_table(names, result))
@@ -106,26 +89,18 @@ def evaluate(
 def predict(
     checkpoint: Network,
     images: Annotated[
-        list[Path],
-        typer.Argument(
-            callback=checked(existing),
-            help="Image files, or folders of them.",
-            metavar="IMAGES...",
-        ),
+        list[Path], path_argument(existing, "Image files, or folders of them.", "IMAGES...")
     ],
-    output: Annotated[
-        Path,
-        typer.Option(callback=checked(writable_folder), help="Folder for labels/ and overlays/."),
-    ],
-    scales: Scales = None,
-    flip: Flip = False,
-    device: Device = None,
-    precision: Precision = "auto",
+    output: Annotated[Path, path_option(writable_folder, "Folder for labels/ and overlays/.")],
+    scales: options.Scales = None,
+    flip: options.Flip = False,
+    device: options.Device = None,
+    precision: options.Precision = "auto",
     engine: Annotated[
         EngineName | None,
         typer.Option(
             help="torch and compile run checkpoints, the others exported files; by default the "
-            "first that fits the file.",
+            "first that fits the file."
         ),
     ] = None,
 ) -> None:

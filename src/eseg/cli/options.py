@@ -18,6 +18,8 @@ from eseg import choices
 from eseg.data.dataset_names import DATASET_NAMES
 from eseg.errors import ConfigError, OutputError
 
+BUILT_IN_SETS = ", ".join(DATASET_NAMES)
+
 Check = Callable[[Path, str], None]
 """Raises an `EsegError` if a path cannot be used; also takes the name of its parameter."""
 
@@ -35,6 +37,16 @@ def checked(check: Check) -> Callable[..., Any]:
         return value
 
     return callback
+
+
+def path_option(check: Check, description: str, *names: str, metavar: str | None = None) -> Any:
+    """Return a Typer option for paths that `check` accepts, with its help and names."""
+    return typer.Option(*names, callback=checked(check), help=description, metavar=metavar)
+
+
+def path_argument(check: Check, description: str, metavar: str | None = None) -> Any:
+    """Return a Typer argument for paths that `check` accepts, with its help."""
+    return typer.Argument(callback=checked(check), help=description, metavar=metavar)
 
 
 def existing(path: Path, _name: str = "") -> None:
@@ -116,14 +128,8 @@ def _refuse_nan(scales: list[float] | None) -> list[float] | None:
     return scales
 
 
-BUILT_IN_SETS = ", ".join(DATASET_NAMES)
-
 RunYaml = Annotated[
-    Path,
-    typer.Argument(
-        callback=checked(existing_file),
-        help="YAML of the run, such as configs/camvid/cpu_1h.yaml.",
-    ),
+    Path, path_argument(existing_file, "YAML of the run, such as configs/camvid/cpu_1h.yaml.")
 ]
 Overrides = Annotated[
     list[str] | None,
@@ -133,23 +139,17 @@ Overrides = Annotated[
     ),
 ]
 CheckpointFile = Annotated[
-    Path,
-    typer.Argument(
-        callback=checked(existing_file),
-        help="A checkpoint: best.pt in a run's folder.",
-        metavar="CHECKPOINT",
-    ),
+    Path, path_argument(existing_file, "A checkpoint: best.pt in a run's folder.", "CHECKPOINT")
 ]
 Output = Annotated[
-    Path | None,
-    typer.Option(callback=checked(writable_folder), help="Folder for everything that is written."),
+    Path | None, path_option(writable_folder, "Folder for everything that is written.")
 ]
 Dataset = Annotated[
     Path,
-    typer.Option(
+    path_option(
+        data_set,
+        f"Data set YAML, or a built-in name: {BUILT_IN_SETS}.",
         "--data",
-        callback=checked(data_set),
-        help=f"Data set YAML, or a built-in name: {BUILT_IN_SETS}.",
         metavar="DATASET",
     ),
 ]
@@ -162,10 +162,7 @@ Root = Annotated[
 ]
 Split = Annotated[str, typer.Option(help="Split of the data set.")]
 Unlabelled = Annotated[
-    Path,
-    typer.Option(
-        callback=checked(existing_folder), help="Folder of images, searched to any depth."
-    ),
+    Path, path_option(existing_folder, "Folder of images, searched to any depth.")
 ]
 Scales = Annotated[
     list[float] | None,

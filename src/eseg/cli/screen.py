@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import operator
 import os
 import re
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 console = Console()
+
+SEVERITY_STYLES = {"error": "bold red", "warning": "bold yellow", "note": "cyan"}
 
 _REPEATED, _SECOND_HAND = 3, 6
 """Seconds until an error is printed that the first process on a machine may have too, and one that
@@ -78,12 +81,12 @@ def clear_errors(context: Any = None) -> Iterator[None]:
     except typer.BadParameter as error:
         if type(error) is not typer.BadParameter:  # a missing one: Typer shows the usage
             raise
-        _fail(error.format_message().replace(": Value error, ", ": "), 2)
+        _fail(error.format_message().replace(": Value error, ", ": "))
     except EsegError as error:
         message = str(error)
         if context is not None and context.invoked_subcommand is not None:
             message = name_options(message, context.command.commands[context.invoked_subcommand])
-        _fail(message, 2, second_hand=isinstance(error, LostProcessError))
+        _fail(message, second_hand=isinstance(error, LostProcessError))
     except KeyboardInterrupt:
         _end_interrupted("interrupted")
     except RuntimeError as error:
@@ -91,8 +94,7 @@ def clear_errors(context: Any = None) -> Iterator[None]:
             raise
         _fail(
             "the device is out of memory; lower train.batch_size, raise train.accumulate, or take "
-            f"smaller crops or images ({str(error).splitlines()[0]})",
-            2,
+            f"smaller crops or images ({str(error).splitlines()[0]})"
         )
 
 
@@ -103,7 +105,7 @@ def resumable() -> Iterator[None]:
     def end(number: int, _frame: object) -> NoReturn:
         raise SystemExit(128 + number)
 
-    is_first = os.environ.get("LOCAL_RANK", "0") == "0"
+    is_first = _is_first_on_machine()
     before = signal.signal(signal.SIGTERM, end) if is_first else None
     try:
         yield
@@ -121,47 +123,46 @@ def resumable() -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
+def _is_first_on_machine() -> bool:
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
 def _end_interrupted(message: str) -> NoReturn:
     """Exit with 130; the first process on a machine prints the message."""
-    if os.environ.get("LOCAL_RANK", "0") == "0":
+    if _is_first_on_machine():
         complain(message)
     raise typer.Exit(130) from None
 
 
-def _fail(message: str, code: int, *, second_hand: bool = False) -> NoReturn:
-    """Print an error and exit; of several processes only those with something to say get to it.
-
-    Args:
-        message: The error.
-        code: The exit code.
-        second_hand: True if the error is another process's, which prints it better itself.
-    """
+def _fail(message: str, *, second_hand: bool = False) -> NoReturn:
+    """Print an error and exit with 2; wait first where another process may print it better."""
     if second_hand:
         time.sleep(_SECOND_HAND)
-    elif os.environ.get("LOCAL_RANK", "0") != "0":
+    elif not _is_first_on_machine():
         time.sleep(_REPEATED)
     complain(message)
-    raise typer.Exit(code) from None
+    raise typer.Exit(2) from None
 
 
-def complain(message: str) -> None:
-    """Print one error line on standard error, whole: a path broken in two cannot be copied."""
-    _complain("error:", "bold red", message)
+def complain(message: str, severity: str = "error") -> None:
+    """Print a line on standard error, unbroken: a path broken in two cannot be copied."""
+    line = Text.assemble((f"{severity}:", SEVERITY_STYLES[severity]), f" {message}")
+    Console(stderr=True).print(line, soft_wrap=True)
 
 
 def warn(message: str) -> None:
-    """Print one warning line on standard error."""
-    _complain("warning:", "bold yellow", message)
-
-
-def _complain(word: str, style: str, message: str) -> None:
-    line = Text.assemble((word, style), f" {message}")
-    Console(stderr=True).print(line, soft_wrap=True)
+    """Print a warning line on standard error."""
+    complain(message, "warning")
 
 
 def print_line(line: str, target: Console | None = None) -> None:
     """Print a line as is and unbroken: brackets and colons in paths and names are not markup."""
     (target or console).print(Text(line), soft_wrap=True)
+
+
+def print_json(document: Any) -> None:
+    """Print a document as indented JSON."""
+    typer.echo(json.dumps(document, indent=2))
 
 
 def print_table(table: Table, target: Console | None = None) -> None:

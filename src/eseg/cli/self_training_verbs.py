@@ -8,19 +8,12 @@ from typing import Annotated
 
 import typer
 
+from eseg.cli import options
 from eseg.cli.options import (
-    CheckpointFile,
-    Device,
-    Output,
-    Overrides,
-    Precision,
-    RunYaml,
-    Scales,
-    Unlabelled,
-    checked,
     default_output,
     existing_file,
     file_or_name,
+    path_option,
     writable_folder,
 )
 from eseg.cli.screen import RichReporter, complain, print_line, print_table, resumable
@@ -56,24 +49,23 @@ ClassThreshold = Annotated[
 
 @resumable()
 def pseudo_label(
-    checkpoint: CheckpointFile,
-    images: Unlabelled,
+    checkpoint: options.CheckpointFile,
+    images: options.Unlabelled,
     output: Annotated[
         Path,
-        typer.Option(
-            callback=checked(writable_folder),
-            help="Folder for labels/, dataset.yaml, report.json and sheet.png.",
+        path_option(
+            writable_folder, "Folder for labels/, dataset.yaml, report.json and sheet.png."
         ),
     ],
-    scales: Scales = None,
+    scales: options.Scales = None,
     flip: TeacherFlip = True,
     threshold: Threshold = 0.5,
     class_threshold: ClassThreshold = None,
     confidence: Annotated[
         bool, typer.Option("--confidence", help="Write the probabilities too, times 255.")
     ] = False,
-    device: Device = None,
-    precision: Precision = "auto",
+    device: options.Device = None,
+    precision: options.Precision = "auto",
 ) -> None:
     """Label images with what a network is sure of, for another one to learn from.
 
@@ -117,40 +109,34 @@ def pseudo_label(
 
 @resumable()
 def self_train(
-    config: RunYaml,
-    unlabelled: Unlabelled,
-    overrides: Overrides = None,
+    config: options.RunYaml,
+    unlabelled: options.Unlabelled,
+    overrides: options.Overrides = None,
     student_config: Annotated[
         Path | None,
-        typer.Option(
-            callback=checked(existing_file),
-            help="YAML of the students' runs; by default the teacher's.",
-        ),
+        path_option(existing_file, "YAML of the students' runs; by default the teacher's."),
     ] = None,
     student_from: Annotated[
         str | None,
-        typer.Option(
-            callback=checked(file_or_name),
-            help="What students start from: scratch, pretrained (the backbone's ImageNet "
-            "weights), teacher, or a checkpoint; by default what their YAML says.",
+        path_option(
+            file_or_name,
+            "What students start from: scratch, pretrained (the backbone's ImageNet weights), "
+            "teacher, or a checkpoint; by default what their YAML says.",
             metavar="START",
         ),
     ] = None,
     teacher: Annotated[
-        Path | None,
-        typer.Option(
-            callback=checked(existing_file), help="A trained teacher, instead of training one."
-        ),
+        Path | None, path_option(existing_file, "A trained teacher, instead of training one.")
     ] = None,
     rounds: Annotated[
         int, typer.Option(help="Students in a row, each the teacher of the next.", min=1)
     ] = 1,
-    scales: Scales = None,
+    scales: options.Scales = None,
     flip: TeacherFlip = True,
     threshold: Threshold = 0.5,
     class_threshold: ClassThreshold = None,
-    device: Device = None,
-    output: Output = None,
+    device: options.Device = None,
+    output: options.Output = None,
 ) -> None:
     """Train a teacher, label images with it, train a student on both, report the gain per class.
 

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eseg.cli.data_check import check_data
-from eseg.cli.options import (
-    Device,
-    Output,
-    Overrides,
-    RunYaml,
-    checked,
-    default_output,
-    writable_folder,
-)
-from eseg.cli.screen import RichReporter, print_line, resumable
+from eseg.cli import options
+from eseg.cli.options import default_output, path_option, writable_folder
+from eseg.cli.screen import RichReporter, complain, print_line, resumable
+from eseg.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from eseg.config import DataConfig
+
+AUTOMATIC_UP_TO = 5000
+"""Images that are checked unasked: about a minute's work on two cores if they are small."""
 
 
 @resumable()
 def train(
-    config: RunYaml,
-    overrides: Overrides = None,
-    device: Device = None,
-    output: Output = None,
+    config: options.RunYaml,
+    overrides: options.Overrides = None,
+    device: options.Device = None,
+    output: options.Output = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -54,19 +55,16 @@ def train(
     folder = output or default_output(config)
     settings = load_config(config, overrides or ())
     if check or (check is None and not resume):
-        check_data(settings.data, asked=check is not None)
+        _check_data(settings.data, asked=check is not None)
     with RichReporter() as reporter:
         run(settings, folder, device=device, resume=resume, reporter=reporter)
 
 
 def quickstart(
     output: Annotated[
-        Path,
-        typer.Option(
-            callback=checked(writable_folder), help="Folder for everything that is written."
-        ),
+        Path, path_option(writable_folder, "Folder for everything that is written.")
     ] = Path("runs/quickstart"),
-    device: Device = None,
+    device: options.Device = None,
 ) -> None:
     """Train a small network on procedural street scenes, measure it and label unseen scenes.
 
@@ -83,3 +81,43 @@ def quickstart(
         f"  predict     eseg predict {found.checkpoint} YOUR_IMAGES --output out\n"
         "  own data    configs/own_data and docs/data.md in the repository say how"
     )
+
+
+def _check_data(data: DataConfig, *, asked: bool) -> None:
+    """Examine the files of a run; print warnings and errors, and raise `DataError` after errors.
+
+    Unless the user asked for it, one of several processes and more than `AUTOMATIC_UP_TO` images
+    are not examined.
+    """
+    from eseg.config import has_files, load_dataset
+    from eseg.data.folder import list_split
+    from eseg.doctor import examine
+
+    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
+    if asked and not alone:
+        raise ConfigError("--check is for one process; run `eseg doctor` once, before torchrun")
+    if not has_files(data) or not alone:
+        return
+    described = load_dataset(data.dataset, data.root)
+    used = {
+        split: described.splits[split]
+        for split in (data.train_split, data.val_split)
+        if split in described.splits
+    }
+    described = dataclasses.replace(described, splits=used)
+    count = sum(len(list_split(described, split)) for split in used)
+    if count > AUTOMATIC_UP_TO and not asked:
+        print_line(f"{count} images, not checked beforehand: --check, or eseg doctor, does that")
+        return
+    with RichReporter() as reporter:
+        diagnosis = examine(described, reporter=reporter)
+    for finding in diagnosis.findings:
+        if finding.severity != "note":
+            text = f"{finding.kind} ({len(finding.files)} files): {finding.message}"
+            complain(text, finding.severity)
+    if diagnosis.has_errors:
+        raise DataError(
+            f"the data has errors, above; `eseg doctor {data.dataset}` shows them all and writes a "
+            "data set without them. --no-check trains all the same, until a broken file comes up"
+        )
+    print_line(f"checked {diagnosis.readings.pairs} images and masks")

@@ -86,8 +86,7 @@ def evaluate(
     else:
         loaded = open_engine(network, engine=engine, **options)
 
-    dataset = open_split(data, split, unlabelled=submission is not None)
-    require_classes(loaded, dataset, data)
+    dataset = open_own_split(loaded.info.names, data, split, unlabelled=submission is not None)
     visitors: list[Visitor] = []
     if save is not None:
         visitors.append(_saver(save, dataset.classes))
@@ -106,18 +105,10 @@ def score(
     reporter: Reporter = SILENT,
     description: str = "evaluating",
 ) -> Scores:
-    """Score an engine on all images of a split, in this process.
+    """Score an engine on all images of a split of the same classes, in this process.
 
-    Args:
-        engine: The network; its classes are those of the data set.
-        dataset: The split.
-        visitors: Receive every image with its labels.
-        loader: Worker processes that read.
-        reporter: Shows progress.
-        description: Name of the progress.
-
-    Raises:
-        DataError: An image or a mask cannot be read.
+    `visitors` receive every image with its labels, and `description` names the progress. Raises
+    `DataError` if an image or a mask cannot be read.
     """
     images = reporter.track(
         make_eval_loader(dataset, config=loader), total=len(dataset), description=description
@@ -131,13 +122,8 @@ def count_pixels(
 ) -> ConfusionMatrix:
     """Count the pixels of every pair (true class, predicted class) over images (section 4.1).
 
-    Args:
-        engine: The network.
-        images: Whole images with their masks; a process's share of the split.
-        visitors: Receive every image with its labels.
-
-    Returns:
-        The counts of the images given; with several processes, call `all_reduce` on them.
+    `images` are whole images with their masks, and `visitors` receive each with its labels. Where
+    several processes count their shares of a split, `all_reduce` of the result adds them up.
     """
     matrix = ConfusionMatrix(len(engine.info.names))
     for item in images:
@@ -148,15 +134,14 @@ def count_pixels(
     return matrix
 
 
-def require_classes(engine: Engine, dataset: SegmentationDataset, data: DataConfig) -> None:
-    """Raise `DataError` if a data set has other classes than a network."""
-    require_same_classes(
-        engine.info.names,
-        dataset.classes,
-        "the network",
-        f"the data set {data.dataset}",
-        "take the network's own data set",
-    )
+def open_own_split(
+    classes: ClassTable | Sequence[str], data: DataConfig, split: str, *, unlabelled: bool = False
+) -> SegmentationDataset:
+    """Open a split as `open_split`; raise `DataError` if its classes are not the network's."""
+    dataset = open_split(data, split, unlabelled=unlabelled)
+    owner, remedy = f"the data set {data.dataset}", "take the network's own data set"
+    require_same_classes(classes, dataset.classes, "the network", owner, remedy)
+    return dataset
 
 
 def _saver(save: Path, classes: ClassTable) -> Visitor:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from eseg.deploy.benchmark.processes import Remote
 from eseg.deploy.benchmark.profile import PAPER_SIZE, Profile, profile
 from eseg.deploy.benchmark.timed_network import LoadedNetwork, Subject, TimedNetwork
 from eseg.deploy.benchmark.timed_picture import TimedPicture, draw_picture, load_picture
-from eseg.deploy.benchmark.timing import UNSTEADY, Times, ratio, take_turns
+from eseg.deploy.benchmark.timing import UNSTEADY, Times, ratio, seconds_of, take_turns
 from eseg.errors import BenchmarkError
 from eseg.reports.reporter import SILENT, Reporter
 
@@ -34,8 +33,6 @@ class Measured:
     """Measurements of one subject.
 
     Attributes:
-        subject: The network and its engine.
-        loaded: Its properties once it is loaded.
         profile: Parameters, and multiply-accumulates at the size that the network gets images in.
         rounds: Seconds by step and of the whole, of every round.
         memory: MiB at the highest: of its `process`, since before the `network`, allocated by
@@ -54,10 +51,14 @@ class Measured:
         """Return the seconds of a stage in every round."""
         return [taken[stage] for taken in self.rounds]
 
+    def times(self, stage: str = "whole") -> Times:
+        """Summarise the times of a stage."""
+        return Times.of(self.seconds(stage))
+
     @property
     def gflops_per_second(self) -> float:
         """Operations of the network, two per multiply-accumulate, in the median time it takes."""
-        return 2 * self.profile.macs / (Times.of(self.seconds("network")).median / 1000) / 1e9
+        return 2 * self.profile.macs / (self.times("network").median / 1000) / 1e9
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,6 @@ class Benchmark:
         decoding: Seconds to decode one, of every round.
         peak: GFLOP/s of fp32 matrix products in every round; none on other devices than CPUs.
         product: Library and side of those matrices.
-        environment: Machine and versions.
     """
 
     measured: list[Measured]
@@ -97,7 +97,7 @@ class Benchmark:
     @property
     def unsteady(self) -> dict[str, float]:
         """Subjects whose times spread more than `UNSTEADY`, with their spread."""
-        spreads = {m.subject.name: Times.of(m.seconds()).spread for m in self.measured}
+        spreads = {m.subject.name: m.times().spread for m in self.measured}
         return {name: spread for name, spread in spreads.items() if spread > UNSTEADY}
 
 
@@ -107,7 +107,6 @@ def benchmark(
     size: tuple[int, int] | None = None,
     images: Sequence[Path] = (),
     rounds: int = 20,
-    seed: int = 0,
     with_labels: bool = False,
     reporter: Reporter = SILENT,
 ) -> Benchmark:
@@ -121,18 +120,17 @@ def benchmark(
             for, the first image's own, or 1024x2048.
         images: Picture files; by default a street scene is drawn.
         rounds: Times per subject.
-        seed: Of the order within rounds.
         with_labels: If True, keep the labels of all images too.
         reporter: Shows progress.
 
     Raises:
-        BenchmarkError: The subjects take images of different sizes only.
+        BenchmarkError: The subjects take images of different sizes only, or the process of one
+            ended, for want of memory as a rule.
         ImageError: An image cannot be read.
         CheckpointError, ExportFileError, EngineError, DeviceError: A subject cannot be run.
-        BenchmarkError: The process of a subject ended, for want of memory as a rule.
     """
-    on_cpu = subjects[0].device == "cpu"
-    with running(subjects) as networks, ExitStack() as stack:
+    with ExitStack() as stack:
+        networks = {subject.name: stack.enter_context(start(subject)) for subject in subjects}
         loaded: dict[str, LoadedNetwork] = {}
         for name, network in networks.items():
             reporter.status(f"loading {name}")
@@ -145,10 +143,10 @@ def benchmark(
         if not pictures:
             pictures.append(draw_picture(size or PAPER_SIZE))
         turns: dict[str, Callable[[int], float]] = {
-            _DECODING: lambda number: _seconds_of(pictures[number % len(pictures)].decode)
+            _DECODING: lambda number: seconds_of(pictures[number % len(pictures)].decode)
         }
         product = {}
-        if on_cpu:
+        if subjects[0].device == "cpu":
             reporter.status("multiplying matrices")
             threads = subjects[0].threads
             products = stack.enter_context(Remote(_PRODUCTS, MatrixProducts, threads, SIDES))
@@ -160,7 +158,6 @@ def benchmark(
             [picture.pixels for picture in pictures],
             turns,
             rounds,
-            seed=seed,
             with_labels=with_labels,
             reporter=reporter,
         )
@@ -181,24 +178,19 @@ def measure(
     others: Mapping[str, Callable[[int], float]],
     rounds: int,
     *,
-    seed: int = 0,
     with_labels: bool = False,
     reporter: Reporter = SILENT,
 ) -> tuple[list[Measured], dict[str, list[float]]]:
-    """Let running networks and other things take turns on images of one size.
+    """Measure running networks, and return the results of `others`, which take turns with them.
 
     Args:
         subjects: The networks.
-        networks: From `running`.
-        images: uint8 RGB (height, width, 3); round after round the next of them is taken.
-        others: Other things that take turns, by name.
-        rounds: How many.
-        seed: Of the order within rounds.
+        networks: Their processes by name, see `start`.
+        images: uint8 RGB (height, width, 3), all of one size; every round takes the next of them.
+        others: Functions that are given the number of the round, by name.
+        rounds: Times per subject.
         with_labels: If True, keep the labels of all images too.
         reporter: Shows progress.
-
-    Returns:
-        Measurements of each subject, and the results of the others.
     """
     size = (images[0].shape[0], images[0].shape[1])
     loaded: dict[str, LoadedNetwork] = {}
@@ -211,29 +203,20 @@ def measure(
         profiles[name] = profile(parse_model_config(info.model), seen)
         network.call("show", list(images))
     turns = {name: functools.partial(network.call, "turn") for name, network in networks.items()}
-    taken = take_turns(turns | dict(others), rounds, seed=seed, reporter=reporter)
-    measured = []
-    for subject in subjects:
-        network = networks[subject.name]
-        wanted = range(len(images)) if with_labels else ()
-        measured.append(
-            Measured(
-                subject,
-                loaded[subject.name],
-                profiles[subject.name],
-                taken[subject.name],
-                network.call("memory"),
-                [network.call("labels", index) for index in wanted],
-            )
+    taken = take_turns(turns | dict(others), rounds, reporter=reporter)
+    labelled = range(len(images)) if with_labels else ()
+    measured = [
+        Measured(
+            subject,
+            loaded[subject.name],
+            profiles[subject.name],
+            taken[subject.name],
+            networks[subject.name].call("memory"),
+            [networks[subject.name].call("labels", index) for index in labelled],
         )
+        for subject in subjects
+    ]
     return measured, {name: taken[name] for name in others}
-
-
-@contextmanager
-def running(subjects: Sequence[Subject]) -> Iterator[dict[str, Remote]]:
-    """Start the networks, each in a process of its own, and end them afterwards."""
-    with ExitStack() as stack:
-        yield {subject.name: stack.enter_context(start(subject)) for subject in subjects}
 
 
 def start(subject: Subject) -> Remote:
@@ -264,9 +247,3 @@ def agree_on_size(
             )
         wanted = size
     return wanted
-
-
-def _seconds_of(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start

@@ -14,12 +14,8 @@ from eseg.reports.table import Table
 from eseg.runtime.engine_table import CHECKPOINT_ENGINES
 from eseg.runtime.writing import output_errors
 
-_COLOURS = {
-    "decoding": "#b8b8b8",
-    "preprocess": "#e6a04b",
-    "network": "#3b6fb6",
-    "labels": "#4aa06c",
-}
+_DECODING_COLOUR = "#b8b8b8"
+_STAGE_COLOURS = {"preprocess": "#e6a04b", "network": "#3b6fb6", "labels": "#4aa06c"}
 
 
 def benchmark_tables(result: Benchmark) -> list[Table]:
@@ -87,30 +83,22 @@ def benchmark_dict(result: Benchmark) -> dict[str, Any]:
 
 
 def save_benchmark_plot(result: Benchmark, path: Path) -> None:
-    """Draw bars of the stages' medians, the first subject on top, with whiskers at p5 and p95.
-
-    Args:
-        result: The measurements.
-        path: A picture file, as PNG or SVG.
-    """
+    """Draw bars of the stages' medians, with whiskers at p5 and p95, as a PNG or SVG file."""
     from matplotlib.figure import Figure  # half a second that nobody should wait for elsewhere
 
     names = [m.subject.name for m in result.measured]
     figure = Figure(figsize=(8, 1.6 + 0.45 * len(names)), dpi=150, layout="constrained")
     axes = figure.add_subplot()
     left = np.zeros(len(names))
-    for stage in STAGES:
-        widths = [
-            Times.of(m.seconds(stage)).median if m.seconds(stage) else 0.0 for m in result.measured
-        ]
-        if any(widths):
-            axes.barh(names, widths, left=left, height=0.6, color=_COLOURS[stage], label=stage)
+    for stage, colour in _STAGE_COLOURS.items():
+        widths = [m.times(stage).median for m in result.measured]
+        axes.barh(names, widths, left=left, height=0.6, color=colour, label=stage)
         left += widths
     decoding = Times.of(result.decoding).median
     label = f"decoding {result.pictures[0].encoding}"
-    axes.barh([label], [decoding], height=0.6, color=_COLOURS["decoding"])
+    axes.barh([label], [decoding], height=0.6, color=_DECODING_COLOUR)
     for row, measured in enumerate(result.measured):
-        whole = Times.of(measured.seconds())
+        whole = measured.times()
         axes.plot([whole.p5, whole.p95], [row, row], color="black", linewidth=1, marker="|")
         axes.annotate(
             f"{whole.median:.1f} ms",
@@ -127,7 +115,7 @@ def save_benchmark_plot(result: Benchmark, path: Path) -> None:
     place = first.device if first.device != "cpu" else f"cpu, threads: {first.threads}"
     axes.set_xlabel(f"ms per image of {height}x{width} ({place})")
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside upper right", ncols=len(STAGES), frameon=False)
+    figure.legend(loc="outside upper right", ncols=len(_STAGE_COLOURS), frameon=False)
     with output_errors(path, "plot"):
         figure.savefig(path)
 
@@ -136,11 +124,11 @@ def _times_table(result: Benchmark) -> Table:
     height, width = result.pictures[0].size
     rows = []
     for measured in result.measured:
-        whole = Times.of(measured.seconds())
+        whole = measured.times()
         rows.append(
             (
                 measured.subject.name,
-                *(_stage_cell(measured, stage) for stage in STAGES),
+                *(f"{measured.times(stage).median:.1f}" for stage in STAGES),
                 f"{whole.median:.1f}",
                 f"{whole.p5:.1f}",
                 f"{whole.p95:.1f}",
@@ -160,8 +148,7 @@ def _cost_table(result: Benchmark) -> Table:
             (
                 measured.subject.name,
                 measured.loaded.precision,
-                f"{measured.profile.parameters / 1e6:.1f} M",
-                f"{measured.profile.macs / 1e9:.1f} G",
+                *measured.profile.cells(),
                 f"{measured.gflops_per_second:.0f}",
                 "-" if share is None else f"{share:.0%}",
                 f"{memory.get('cuda', memory['process']):.0f} MiB",
@@ -171,14 +158,8 @@ def _cost_table(result: Benchmark) -> Table:
     return Table(headings, rows)
 
 
-def _stage_cell(measured: Measured, stage: str) -> str:
-    seconds = measured.seconds(stage)
-    return f"{Times.of(seconds).median:.1f}" if seconds else "-"
-
-
 def _subject_dict(result: Benchmark, measured: Measured) -> dict[str, Any]:
     subject, share = measured.subject, result.peak_share(measured)
-    whole = measured.seconds()
     return {
         "name": subject.name,
         "engine": subject.engine,
@@ -187,14 +168,10 @@ def _subject_dict(result: Benchmark, measured: Measured) -> dict[str, Any]:
         "weights": "trained" if subject.is_trained else "random",
         "parameters": measured.profile.parameters,
         "macs": measured.profile.macs,
-        "stages_ms": {
-            stage: Times.of(measured.seconds(stage)).to_dict()
-            for stage in STAGES
-            if measured.seconds(stage)
-        },
-        "whole_ms": Times.of(whole).to_dict(),
+        "stages_ms": {stage: measured.times(stage).to_dict() for stage in STAGES},
+        "whole_ms": measured.times().to_dict(),
         "with_decoding_ms": Times.of(result.with_decoding(measured)).to_dict(),
-        "images_per_second": round(1000 / Times.of(whole).median, 3),
+        "images_per_second": round(1000 / measured.times().median, 3),
         "ratio": round(result.ratio(measured), 4),
         "gflops_per_second": round(measured.gflops_per_second, 1),
         "share_of_peak": None if share is None else round(share, 4),

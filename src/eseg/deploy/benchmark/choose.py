@@ -49,9 +49,7 @@ class Candidate:
     """A preset on this machine.
 
     Attributes:
-        preset: Its name.
         miou: The paper's mIoU on Cityscapes val, in per cent.
-        profile: Parameters, and multiply-accumulates at this size.
         times: From a uint8 image in memory to uint8 labels in memory.
         images: Number that was timed; one where that was hopeless.
         holds: True if 95 % of the images took no longer than the rate allows.
@@ -81,7 +79,6 @@ class Choice:
     Attributes:
         fps: The rate that was asked for, in images per second.
         size: (height, width) of the images.
-        engine: Engine that ran the networks.
         engines: Median ms of the smallest preset on each engine; one alone if it was given.
         candidates: The presets, those with few multiply-accumulates first.
         smaller_size: If none holds the rate, a smaller size at which the fastest does.
@@ -134,9 +131,9 @@ def choose(
         reporter: Shows progress.
 
     Raises:
-        BenchmarkError: The rate or the family makes no sense.
+        BenchmarkError: The rate or the family makes no sense, or the process of a preset ended,
+            for want of memory as a rule.
         DeviceError, EngineError, ExportError: The device or the engine is not there.
-        BenchmarkError: The process of a preset ended, for want of memory as a rule.
     """
     if not 0 < fps < math.inf:
         raise BenchmarkError(f"`fps` {fps:g}: a rate is above 0 images per second, such as 30")
@@ -157,12 +154,13 @@ def choose(
 
         # Within the Lite presets and within the others, the first is the smallest.
         smallest = {s.engine: s for s in find(presets[0], [engine] if engine else [])}
-        engines = _compare_engines(smallest, pixels, reporter)
+        tried = _time_networks(smallest, pixels, _ROUNDS_PER_ENGINE, reporter)
+        engines = {name: Times.of(seconds).median for name, seconds in tried.items()}
         engine = min(engines, key=engines.__getitem__)
         profiles = {preset: profile(preset, size) for preset in presets}
         subjects = {presets[0]: smallest[engine]}
         subjects |= {preset: find(preset, [engine])[0] for preset in presets[1:]}
-        timed = _time_presets(subjects, pixels, fps, rounds, reporter)
+        timed = _time_networks(subjects, pixels, rounds, reporter, longest=_HOPELESS / fps)
         candidates = [
             Candidate(
                 preset,
@@ -192,44 +190,27 @@ def members(family: str) -> list[str]:
     return [name for name, c in PRESETS.items() if (c.backbone == LITE_BACKBONE) in wanted]
 
 
-def _compare_engines(
-    subjects: dict[str, Subject], pixels: np.ndarray, reporter: Reporter
-) -> dict[str, float]:
-    """Return the median ms of one network by engine."""
-    with ExitStack() as stack:
-        networks = {name: stack.enter_context(start(s)) for name, s in subjects.items()}
-        for engine, network in networks.items():
-            reporter.status(f"trying {engine}")
-            network.call("show", [pixels])
-        turns = {name: partial(network.call, "turn") for name, network in networks.items()}
-        taken = take_turns(turns, _ROUNDS_PER_ENGINE)
-    return {
-        engine: Times.of([seconds["whole"] for seconds in turns]).median
-        for engine, turns in taken.items()
-    }
-
-
-def _time_presets(
+def _time_networks(
     subjects: dict[str, Subject],
     pixels: np.ndarray,
-    fps: float,
     rounds: int,
     reporter: Reporter,
+    longest: float = math.inf,
 ) -> dict[str, list[float]]:
-    """Return the seconds of every round by preset; only one where it is hopeless."""
+    """Return the seconds of every round by name; of one only where that takes over `longest`."""
     turns, seconds = {}, {}
     with ExitStack() as stack:
-        for preset, subject in subjects.items():
-            reporter.status(f"trying {preset}")
+        for name, subject in subjects.items():
+            reporter.status(f"trying {name}")
             network = stack.enter_context(start(subject))
             network.call("show", [pixels])
-            seconds[preset] = [network.call("turn", 0)["whole"]]
-            if seconds[preset][0] > _HOPELESS / fps:
+            seconds[name] = [network.call("turn", 0)["whole"]]
+            if seconds[name][0] > longest:
                 network.close()  # its memory is wanted by others
             else:
-                turns[preset] = partial(network.call, "turn")
+                turns[name] = partial(network.call, "turn")
         taken = take_turns(turns, rounds, reporter=reporter)
-    return seconds | {preset: [t["whole"] for t in times] for preset, times in taken.items()}
+    return seconds | {name: [turn["whole"] for turn in times] for name, times in taken.items()}
 
 
 def _find_smaller_size(

@@ -13,21 +13,18 @@ from eseg.reports.table import Table
 def choice_table(choice: Choice) -> Table:
     """Return the presets with their times here and the paper's accuracy; the best is strong."""
     height, width = choice.size
-    rows = []
-    for candidate in choice.candidates:
-        times = candidate.times
-        rows.append(
-            (
-                candidate.preset,
-                f"{candidate.miou:.1f}",
-                f"{candidate.profile.parameters / 1e6:.1f} M",
-                f"{candidate.profile.macs / 1e9:.1f} G",
-                f"{times.median:.1f}",
-                f"{times.p95:.1f}" if candidate.images > 1 else "-",
-                f"{1000 / times.median:.1f}",
-                "yes" if candidate.holds else "no",
-            )
+    rows = [
+        (
+            candidate.preset,
+            f"{candidate.miou:.1f}",
+            *candidate.profile.cells(),
+            f"{candidate.times.median:.1f}",
+            f"{candidate.times.p95:.1f}" if candidate.images > 1 else "-",
+            f"{1000 / candidate.times.median:.1f}",
+            "yes" if candidate.holds else "no",
         )
+        for candidate in choice.candidates
+    ]
     return Table(
         ("preset", "paper", "params", "MACs", "median", "p95", "fps", "holds"),
         rows,

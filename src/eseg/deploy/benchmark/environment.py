@@ -14,15 +14,11 @@ from eseg.data.cores import usable_cores
 def describe_environment(
     packages: Iterable[str] = ("eseg", "numpy", "torch"),
 ) -> dict[str, str | int | None]:
-    """Describe hardware, commit and versions.
+    """Describe hardware, commit and versions of Python and of `packages`.
 
-    Args:
-        packages: Names of the distributions whose versions matter.
-
-    Returns:
-        CPU model, cores that this process may use, GPU name (None without one), commit (with
-        `-dirty` where tracked files differ from it, None outside a checkout of eseg), Python and
-        packages (None for those that are not installed).
+    The cores are those that this process may use. None stands for no GPU, for a package that is not
+    installed, and for the commit outside a checkout of eseg; `-dirty` is added to the commit where
+    tracked files differ from it.
     """
     return {
         "cpu": _cpu_model(),

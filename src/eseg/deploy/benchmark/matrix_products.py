@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+
+from eseg.deploy.benchmark.timing import seconds_of
 
 SIDES = (512, 1024, 2048, 4096)
 
@@ -15,7 +16,7 @@ _LONGEST_SECONDS = 0.2
 
 
 class MatrixProducts:
-    """Products of square fp32 matrices on the CPU, by the best library and size that was found.
+    """Products of square fp32 matrices on the CPU, by the fastest library and side.
 
     Args:
         threads: Threads to compute with.
@@ -32,7 +33,7 @@ class MatrixProducts:
             for side in sides:
                 multiply = prepare(side)
                 multiply()  # warms up
-                seconds = min(_seconds(multiply) for _ in range(3))
+                seconds = min(seconds_of(multiply) for _ in range(3))
                 tried.append((_rate(side, seconds), library, side, multiply))
                 if 8 * seconds > _LONGEST_SECONDS:
                     break
@@ -45,7 +46,7 @@ class MatrixProducts:
     def turn(self, _: int) -> float:
         """Return the rate of one product in GFLOP/s; another goes ahead untimed."""
         self._multiply()
-        return _rate(self._side, _seconds(self._multiply))
+        return _rate(self._side, seconds_of(self._multiply))
 
 
 def _blas_product(side: int) -> Callable[[], object]:
@@ -66,9 +67,3 @@ def _onednn_product(side: int) -> Callable[[], object]:
 
 def _rate(side: int, seconds: float) -> float:
     return 2 * side**3 / seconds / 1e9
-
-
-def _seconds(multiply: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    multiply()
-    return time.perf_counter() - start

@@ -34,16 +34,13 @@ class Remote:
         self._processes = set(multiprocessing.active_children()) - before
 
     def call(self, method: str, *arguments: Any) -> Any:
-        """Call a method of the object and return its result.
-
-        Raises:
-            BenchmarkError: The process has ended.
-        """
+        """Return the result of a method; raise `BenchmarkError` if the process has ended."""
         try:
             self._made.result()
             return self._executor.submit(_call, method, arguments).result()
-        except (BrokenProcessPool, RuntimeError) as error:
-            if isinstance(error, BrokenProcessPool) or not self._is_alive():
+        except RuntimeError as error:  # BrokenProcessPool is one of them
+            is_alive = any(process.is_alive() for process in self._processes)
+            if isinstance(error, BrokenProcessPool) or not is_alive:
                 raise BenchmarkError(
                     f"{self.name}: its process has ended, most likely because the memory is full; "
                     "take smaller images or fewer networks"
@@ -55,9 +52,6 @@ class Remote:
         for process in self._processes:
             process.kill()
         self._executor.shutdown(cancel_futures=True)
-
-    def _is_alive(self) -> bool:
-        return any(process.is_alive() for process in self._processes)
 
     def __enter__(self) -> Remote:
         return self

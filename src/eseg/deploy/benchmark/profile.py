@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -26,9 +27,12 @@ class Profile:
     parameters: int
     macs: int
 
+    def cells(self) -> tuple[str, str]:
+        """Format both for a table, in millions and in billions."""
+        return f"{self.parameters / 1e6:.1f} M", f"{self.macs / 1e9:.1f} G"
 
-@dataclass(frozen=True)
-class Printed:
+
+class PaperProfile(NamedTuple):
     """The paper's figures, None where it has none; its "FLOPs" are MACs."""
 
     parameters: float | None = None
@@ -36,25 +40,21 @@ class Printed:
 
 
 PAPER = {
-    "eseg_lite_s": Printed(macs=17e9),
-    "eseg_lite_m": Printed(),
-    "eseg_lite_l": Printed(),
-    "eseg_s": Printed(6.9e6, 34.5e9),
-    "eseg_m": Printed(20.0e6, 112e9),
-    "eseg_l": Printed(70.5e6, 343e9),
+    "eseg_lite_s": PaperProfile(macs=17e9),
+    "eseg_lite_m": PaperProfile(),
+    "eseg_lite_l": PaperProfile(),
+    "eseg_s": PaperProfile(6.9e6, 34.5e9),
+    "eseg_m": PaperProfile(20.0e6, 112e9),
+    "eseg_l": PaperProfile(70.5e6, 343e9),
 }
 """The paper's figures for the presets (Table 4 and section 3.2), at `PAPER_SIZE`."""
 
 
 def profile(model: str | ModelConfig, size: tuple[int, int] = PAPER_SIZE) -> Profile:
-    """Count a network's parameters and multiply-accumulates, without memory for either.
+    """Count the cost of a preset or config for images of a (height, width), without its memory.
 
     The count is torch's, halved: interpolation, pooling and other element-wise work is left out,
     which the paper's own counter seems to include (1 to 2 %).
-
-    Args:
-        model: A preset or a config.
-        size: Image (height, width) in pixels.
     """
     with torch.device("meta"):
         network = create_model(model).eval()
@@ -71,26 +71,22 @@ def profile_presets(size: tuple[int, int] = PAPER_SIZE) -> dict[str, Profile]:
 
 
 def profile_table(profiles: dict[str, Profile], size: tuple[int, int] = PAPER_SIZE) -> Table:
-    """Return the presets and their cost, beside the paper's figures.
-
-    Args:
-        profiles: Return value of `profile_presets`.
-        size: Image (height, width) that they were counted at.
-    """
+    """Return presets and their cost at a (height, width), beside the paper's figures."""
     rows = []
     for name, counted in profiles.items():
         config, paper = PRESETS[name], PAPER[name]
         scale = f" {config.width}, {config.depth}" if config.backbone == "lite" else ""
         paper_macs = paper.macs if size == PAPER_SIZE else None
+        parameters, macs = counted.cells()
         rows.append(
             (
                 name,
                 config.backbone.split(".")[0] + scale,
                 f"P{config.min_level}-P{config.max_level}",
                 f"{config.channels} x {config.repeats}",
-                f"{counted.parameters / 1e6:.1f} M",
+                parameters,
                 "-" if paper.parameters is None else f"{paper.parameters / 1e6:.1f} M",
-                f"{counted.macs / 1e9:.1f} G",
+                macs,
                 "-" if paper_macs is None else f"{paper_macs / 1e9:g} G",
             )
         )

@@ -70,29 +70,30 @@ def find_subjects(
     place = choose_device(device)
     autocast_dtype(precision, place)  # refuses unknown ones
     subjects = []
-    names = _short_names(sources)
-    for number, source in enumerate(dict.fromkeys(sources)):
-        file, is_trained = Path(source), True
-        if not file.is_file():
-            file, is_trained = _random_checkpoint(source, folder / f"{source}.pt"), False
+    paths = {source: Path(source) for source in sources}
+    file_names = [path.name for path in paths.values()]
+    for number, (source, file) in enumerate(paths.items()):
+        name = file.name if file_names.count(file.name) == 1 else source
+        is_trained = file.is_file()
+        if not is_trained:
+            if source not in PRESETS:
+                raise BenchmarkError(
+                    f"{source}: neither a file nor a preset; correct the path, or take one of "
+                    f"{', '.join(PRESETS)}"
+                )
+            file = folder / f"{source}.pt"
+            save_checkpoint(random_checkpoint(source), file)
         for engine in engines_for(file, engines, place, precision):
             path = file
             if engine not in CHECKPOINT_ENGINES and format_of(file) is None:
                 form = next(name for name, f in EXPORT_FORMATS.items() if f.engines[0] == engine)
                 suffix = EXPORT_FORMATS[form].suffix
                 path = (folder / f"{number}_{file.stem}_{engine}").with_suffix(suffix)
-                reporter.status(f"exporting {names[source]} for {engine}")
+                reporter.status(f"exporting {name} for {engine}")
                 _export(file, path, form, place, precision)
+            subject = f"{name} {engine}"
             subjects.append(
-                Subject(
-                    f"{names[source]} {engine}",
-                    path,
-                    engine,
-                    str(place),
-                    precision,
-                    threads,
-                    is_trained,
-                )
+                Subject(subject, path, engine, str(place), precision, threads, is_trained)
             )
     return subjects
 
@@ -100,14 +101,10 @@ def find_subjects(
 def engines_for(
     file: Path, engines: Sequence[str], device: torch.device, precision: str = "auto"
 ) -> list[str]:
-    """List the engines that run a file or can be given an export of it.
+    """List the engines that run an exported file, or a checkpoint or an export of it.
 
-    Args:
-        file: A checkpoint or an exported file.
-        engines: Those to choose from; if empty, all that are usual on the device, installed and
-            able to compute in the precision.
-        device: Where to compute.
-        precision: `auto`, `fp32`, `bf16` or `fp16`.
+    They are chosen from `engines`; if that is empty, from all that are usual on the device,
+    installed and able to compute in the precision.
 
     Raises:
         BenchmarkError: There are none.
@@ -149,16 +146,6 @@ def random_checkpoint(preset: str) -> Checkpoint:
     return Checkpoint(model.config, ClassTable(names, colours), model.state_dict(), step=0)
 
 
-def _random_checkpoint(source: str, path: Path) -> Path:
-    if source not in PRESETS:
-        raise BenchmarkError(
-            f"{source}: neither a file nor a preset; correct the path, or take one of "
-            f"{', '.join(PRESETS)}"
-        )
-    save_checkpoint(random_checkpoint(source), path)
-    return path
-
-
 def _export(file: Path, path: Path, form: str, device: torch.device, precision: str) -> None:
     # OpenVINO is told its precision when it loads a file; the others have it in the file.
     is_half = precision == "fp16" and form != "openvino"
@@ -183,12 +170,3 @@ def _is_there(engine: str, device: torch.device, exporting: bool) -> bool:
 
         return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
     return True
-
-
-def _short_names(sources: Sequence[str]) -> dict[str, str]:
-    """Return file names where they differ, and the sources as given where they do not."""
-    last = [Path(source).name for source in dict.fromkeys(sources)]
-    return {
-        source: source if last.count(Path(source).name) > 1 else Path(source).name
-        for source in sources
-    }

@@ -51,12 +51,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class LoadedNetwork:
-    """Properties of a network once it is loaded.
-
-    Attributes:
-        info: Its description.
-        precision: Arithmetic that it is computed in: `fp32`, `bf16`, `fp16` or `int8`.
-    """
+    """Description of a loaded network, and its arithmetic: `fp32`, `bf16`, `fp16` or `int8`."""
 
     info: NetworkInfo
     precision: str
@@ -120,11 +115,7 @@ def time_steps(
 
 
 class TimedNetwork:
-    """A network that takes its turns among others; it is meant for a process of its own.
-
-    Args:
-        subject: The network to load.
-    """
+    """A network that takes its turns among others; it is meant for a process of its own."""
 
     def __init__(self, subject: Subject) -> None:
         self._before_mib = memory_mib()[0]

@@ -29,7 +29,7 @@ class TimedPicture:
         source: Its origin, for the record.
         pixels: uint8 RGB (height, width, 3).
         encoded: A picture file of the same size.
-        encoding: Its format: `JPEG`, `PNG`.
+        encoding: Format of that file: `JPEG`, `PNG`.
     """
 
     source: str
@@ -48,12 +48,7 @@ class TimedPicture:
 
 
 def check_pictures(files: Iterable[Path], size: tuple[int, int] | None) -> None:
-    """Refuse early what `load_picture` and `draw_picture` would refuse later.
-
-    Raises:
-        ImageError: A file is missing, damaged or not a picture.
-        BenchmarkError: The size is out of range.
-    """
+    """Raise early what `load_picture` and `draw_picture` would raise later."""
     _check_size(size)
     for file in files:
         read_image(file)
@@ -80,11 +75,7 @@ def load_picture(file: Path, size: tuple[int, int] | None = None) -> TimedPictur
 
 
 def draw_picture(size: tuple[int, int]) -> TimedPicture:
-    """Draw a procedural street scene of a (height, width).
-
-    Raises:
-        BenchmarkError: The size is out of range.
-    """
+    """Draw a street scene of a (height, width); raise `BenchmarkError` if that is out of range."""
     _check_size(size)
     pixels, _ = render_scene(_SCENE, size)
     return _as_jpeg("procedural street scene", pixels)

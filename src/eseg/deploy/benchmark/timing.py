@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -19,13 +20,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Times:
-    """Statistics of many times of the same thing, in milliseconds.
-
-    Attributes:
-        median: Half of them are shorter.
-        p5: 5 % of them are shorter.
-        p95: 95 % of them are shorter.
-    """
+    """Median and 5th and 95th percentile of times of the same thing, in milliseconds."""
 
     median: float
     p5: float
@@ -61,7 +56,7 @@ def take_turns(
     Args:
         turns: Functions of a turn, by name; they are given the number of the round.
         rounds: Number of rounds.
-        seed: Of the order.
+        seed: Seed of the orders.
         reporter: Shows progress.
 
     Returns:
@@ -75,6 +70,13 @@ def take_turns(
         for name in order:
             results[name].append(turns[name](number))
     return results
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    """Return the seconds that a call takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
 
 
 def ratio(seconds: Sequence[float], reference: Sequence[float]) -> float:

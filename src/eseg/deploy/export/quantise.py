@@ -9,21 +9,18 @@ from typing import Any, NamedTuple
 
 from eseg.checkpoint import Checkpoint, load_checkpoint
 from eseg.choices import Outputs
-from eseg.config import DataConfig, open_split
+from eseg.config import DataConfig
 from eseg.data.dataset import SegmentationDataset
 from eseg.data.folder import Folder
 from eseg.data.loaders import LoaderConfig
-from eseg.deploy.export.calibration import CalibrationImages
 from eseg.deploy.export.export import check_request, publish, staging_dir
-from eseg.deploy.export.int8_onnx import quantise_onnx
-from eseg.deploy.export.int8_openvino import quantise_openvino
+from eseg.deploy.export.int8_graphs import CalibrationImages, quantise_onnx, quantise_openvino
 from eseg.deploy.export.onnx_format import narrow_onnx, onnx_model, save_onnx
 from eseg.deploy.export.openvino_format import narrow_openvino, openvino_model, save_openvino
 from eseg.errors import DataError, ExportError
-from eseg.inference.evaluate import score
+from eseg.inference.evaluate import open_own_split, score
 from eseg.models import ESeg
 from eseg.reports.reporter import SILENT, Reporter
-from eseg.runtime.class_table import require_same_classes
 from eseg.runtime.engine_table import open_engine
 from eseg.runtime.network_info import NetworkInfo
 from eseg.runtime.writing import output_errors
@@ -64,7 +61,7 @@ class Int8Export:
     Attributes:
         path: The file, absolute.
         miou: Mean IoU of the 8-bit network on the validation split, in [0, 1].
-        miou_fp32: That of the network as it was, in the same engine.
+        miou_fp32: That of the network in floats, in the same engine.
         calibrated_on: Images that the ranges were taken from.
         measured_on: Images that both were measured on.
     """
@@ -99,11 +96,11 @@ def export_int8(
     then both are measured on the validation split.
 
     Args:
-        checkpoint: The network, or the file that holds it.
+        checkpoint: As for `export`.
         output: File to write; its suffix is that of the format.
         format: A key of `INT8_FORMATS`.
         data: The data set; its classes must be the network's.
-        size: The one (height, width) that the file takes, for speed; None for every size.
+        size: As for `export`.
         outputs: As for `export`.
         images: Images to calibrate on at most, spread evenly over the training split.
         max_drop: Points of mIoU, of 100, that may be lost.
@@ -133,12 +130,10 @@ def export_int8(
         def measure(model: Any, info: NetworkInfo, description: str) -> float:
             with output_errors(output):
                 tools.save(model, any_size, info)
+            loader = LoaderConfig(workers=0)
+            engine = open_engine(any_size)
             return score(
-                open_engine(any_size),
-                val,
-                loader=LoaderConfig(workers=0),
-                reporter=reporter,
-                description=description,
+                engine, val, loader=loader, reporter=reporter, description=description
             ).miou
 
         model = tools.build(checkpoint.build_model(), outputs)
@@ -169,14 +164,8 @@ def _splits(
     data: DataConfig, checkpoint: Checkpoint
 ) -> tuple[SegmentationDataset, SegmentationDataset]:
     """Open the split to calibrate on and the one to measure on, without an image in common."""
-    train, val = open_split(data, data.train_split), open_split(data, data.val_split)
-    require_same_classes(
-        checkpoint.classes,
-        train.classes,
-        "the network",
-        f"the data set {data.dataset}",
-        "calibrate on its own",
-    )
+    train = open_own_split(checkpoint.classes, data, data.train_split)
+    val = open_own_split(checkpoint.classes, data, data.val_split)
     shared = data.train_split == data.val_split
     if isinstance(train, Folder) and isinstance(val, Folder):
         shared = not set(train.image_paths).isdisjoint(val.image_paths)

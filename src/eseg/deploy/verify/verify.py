@@ -12,18 +12,15 @@ import torch
 
 from eseg.checkpoint import Checkpoint, load_checkpoint
 from eseg.choices import FilePrecision
-from eseg.config import DataConfig, open_split
-from eseg.data.dataset import SegmentationDataset, evenly_spaced
+from eseg.config import DataConfig
+from eseg.data.dataset import evenly_spaced
 from eseg.data.transforms import CropWindow, resize_image, resize_mask
 from eseg.deploy.export.quantise import MAX_DROP
-from eseg.deploy.verify.reference import (
-    compare_logits,
-    known_mistakes,
-    open_reference,
-)
+from eseg.deploy.verify.reference import compare_logits, known_mistakes, open_reference
 from eseg.deploy.verify.verification import ComparedImage, Tolerance, Verification, percent
 from eseg.engines.torch_engine import TorchEngine
 from eseg.errors import DataError, ExportFileError
+from eseg.inference.evaluate import open_own_split
 from eseg.metrics import ConfusionMatrix, scores
 from eseg.reports.reporter import SILENT, Reporter
 from eseg.runtime.class_table import IGNORE_INDEX, Sample, require_same_classes
@@ -67,11 +64,9 @@ def verify(
         reporter: Shows progress.
 
     Raises:
-        CheckpointError: The weights do not fit the checkpoint's architecture, or it does not take
-            RGB.
+        CheckpointError: The checkpoint cannot be used, or does not take RGB.
         ExportFileError: The file is not an export of eseg.
-        EngineError: The engine is not there, or does not run such a file.
-        DeviceError: The device does not exist.
+        EngineError, DeviceError: The engine or the device is not there or does not fit.
         DataError: The data set is not as described, file, network and data set differ in their
             classes, or the split has no labels.
         ValueError: The limit is below 1.
@@ -90,7 +85,7 @@ def verify(
     require_same_classes(
         checkpoint.classes, info.names, "the checkpoint", str(path), "export it again"
     )
-    dataset = open_truth(data, split, checkpoint)
+    dataset = open_own_split(checkpoint.classes, data, split)
     reference = open_reference(checkpoint)
 
     count = min(limit or len(dataset), len(dataset))
@@ -127,25 +122,6 @@ def verify(
         ),
     )
     return replace(result, clues=tuple(_clues(result, reference)))
-
-
-def open_truth(data: DataConfig, split: str, checkpoint: Checkpoint) -> SegmentationDataset:
-    """Open the images and labels that a checkpoint and its file are compared on.
-
-    Raises:
-        ConfigError: The YAML of the data set is missing or wrong.
-        DataError: The data set is not as described, has other classes than the network, or no such
-            split.
-    """
-    dataset = open_split(data, split)
-    require_same_classes(
-        checkpoint.classes,
-        dataset.classes,
-        "the checkpoint",
-        f"the data set {data.dataset}",
-        "take the network's own data set",
-    )
-    return dataset
 
 
 class _Tally:
