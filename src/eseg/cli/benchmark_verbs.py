@@ -17,6 +17,7 @@ from eseg.cli.options import (
     parse_size,
     path_argument,
     path_option,
+    size_option,
     writable_file,
 )
 from eseg.cli.screen import RichReporter, print_json, print_line, print_table, warn
@@ -39,9 +40,7 @@ Rounds = Annotated[int, typer.Option(min=2, help="Images timed of each.", metava
 
 
 def models(
-    size: Annotated[
-        str, typer.Option(help="Image size to count at.", metavar="HEIGHTxWIDTH")
-    ] = "1024x2048",
+    size: Annotated[str, size_option("Image size to count at.")] = "1024x2048",
     as_json: options.Json = False,
 ) -> None:
     """List the presets with their parameters and multiply-accumulates beside the paper's."""
@@ -75,9 +74,8 @@ def benchmark(
     ],
     size: Annotated[
         str | None,
-        typer.Option(
-            help="Image size; by default that of --image or of a file for one size, or 1024x2048.",
-            metavar="HEIGHTxWIDTH",
+        size_option(
+            "Image size; by default that of --image or of a file for one size, or 1024x2048."
         ),
     ] = None,
     image: Annotated[
@@ -154,7 +152,7 @@ def benchmark(
 
 def choose(
     fps: Annotated[float, typer.Option(help="Images per second that have to be held.")],
-    size: Annotated[str, typer.Option(help="Image size.", metavar="HEIGHTxWIDTH")] = "1024x2048",
+    size: Annotated[str, size_option("Image size.")] = "1024x2048",
     engine: Annotated[
         EngineName | None,
         typer.Option(

@@ -15,6 +15,7 @@ from eseg.cli.options import (
     parse_size,
     path_argument,
     path_option,
+    size_option,
     writable_file,
 )
 from eseg.cli.screen import RichReporter, complain, print_json, print_line, print_table
@@ -42,10 +43,7 @@ def export(
             writable_file(), "File to write; by default beside the checkpoint, named after both."
         ),
     ] = None,
-    size: Annotated[
-        str | None,
-        typer.Option(help="The one image size to take, for speed.", metavar="HEIGHTxWIDTH"),
-    ] = None,
+    size: Annotated[str | None, size_option("The one image size to take, for speed.")] = None,
     dynamic: Annotated[
         bool, typer.Option("--dynamic", help="Take images of every size, which is the default.")
     ] = False,

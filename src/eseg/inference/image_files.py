@@ -14,13 +14,7 @@ from eseg.runtime.writing import output_errors
 
 @dataclass(frozen=True)
 class Outcome:
-    """Result for one image.
-
-    Attributes:
-        source: The image.
-        labels: The palette PNG that was written, or None.
-        error: The reason if there is none, or None.
-    """
+    """An image, and the palette PNG of its labels or the reason why there is none."""
 
     source: Path
     labels: Path | None

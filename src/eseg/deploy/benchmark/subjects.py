@@ -24,8 +24,6 @@ from eseg.runtime.engine_table import (
     format_of,
 )
 
-_PACKAGES = {"onnxruntime": ("onnxruntime",), "openvino": ("openvino",)}
-
 _USUAL_ENGINES = {
     "cpu": ("torch", "onnxruntime", "openvino", "aotinductor"),
     "cuda": ("torch", "compile", "onnxruntime", "aotinductor"),
@@ -148,23 +146,16 @@ def random_checkpoint(preset: str) -> Checkpoint:
 
 def _export(file: Path, path: Path, form: str, device: torch.device, precision: str) -> None:
     # OpenVINO is told its precision when it loads a file; the others have it in the file.
-    is_half = precision == "fp16" and form != "openvino"
-    export(
-        file,
-        path,
-        format=form,
-        precision="fp16" if is_half else "fp32",
-        device=device if form == "pt2" else "cpu",
-    )
+    stored = "fp16" if precision == "fp16" and form != "openvino" else "fp32"
+    export(file, path, format=form, precision=stored, device=device if form == "pt2" else "cpu")
 
 
 def _is_there(engine: str, device: torch.device, exporting: bool) -> bool:
     """Return True if an engine is installed, knows the device, and can be given a file."""
-    needed = _PACKAGES.get(engine, ())
-    if exporting and needed:
-        needed = (*needed, "onnx", "onnxscript")
-    if any(importlib.util.find_spec(package) is None for package in needed):
-        return False
+    if engine in ("onnxruntime", "openvino"):
+        needed = (engine, *(("onnx", "onnxscript") if exporting else ()))
+        if any(importlib.util.find_spec(package) is None for package in needed):
+            return False
     if engine == "onnxruntime" and device.type == "cuda":
         import onnxruntime
 

@@ -87,14 +87,11 @@ def time_steps(
     wait: Callable[[], None] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
-    """Take one image through all steps.
+    """Take one image through all steps; return the seconds by step, and of the `whole`.
 
     Where steps return before the device has done its work, the image goes through them twice: once
     with a wait after every step, and once with a wait at the end alone, since waiting itself costs
     time. Elsewhere the whole is the sum of the steps.
-
-    Returns:
-        Seconds by step, and of the `whole`.
     """
     seconds, value = {}, images
     start = before = clock()

@@ -58,7 +58,6 @@ class Verification:
         file: The exported file.
         info: Its description.
         engine: Engine that ran it.
-        classes: The classes of both.
         images: Number of images.
         resized: Number of them that were resized to the only size that the file takes.
         agreement: Share of all pixels that have the same label.
@@ -68,7 +67,6 @@ class Verification:
         worst: The image with the lowest agreement.
         logits: Distance between the logits of that image; None for a file of labels.
         clues: Likely explanations of the differences, a line each.
-        tolerance: Accepted differences.
     """
 
     file: Path

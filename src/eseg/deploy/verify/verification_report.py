@@ -31,27 +31,20 @@ def verification_table(result: Verification) -> Table:
 def worst_picture(result: Verification, cell: int = 640) -> Image.Image:
     """Draw the image that differs most, where it differs, and the labels of both sides.
 
-    Args:
-        result: A verification.
-        cell: Side in pixels of the square that each of the four pictures is fitted into.
+    Each of the four pictures is fitted into a square of `cell` pixels.
     """
     worst, classes = result.worst, result.classes
     equal = f"{percent(worst.agreement)} equal, the rest marked"
+    images = [
+        Panel(fitted(worst.image, cell), worst.name),
+        Panel(fitted(marked(worst), cell), equal),
+    ]
+    labels = [
+        Panel(painted(worst.expected, classes, cell), "checkpoint"),
+        Panel(painted(worst.given, classes, cell), "file"),
+    ]
     return paint_sheet(
-        [
-            Row(
-                [
-                    Panel(fitted(worst.image, cell), worst.name),
-                    Panel(fitted(marked(worst), cell), equal),
-                ]
-            ),
-            Row(
-                [
-                    Panel(painted(worst.expected, classes, cell), "checkpoint"),
-                    Panel(painted(worst.given, classes, cell), "file"),
-                ]
-            ),
-        ],
+        [Row(images), Row(labels)],
         legend=shown_classes(classes, (worst.expected, worst.given)),
         font_size=max(13, cell // 32),
         gap=max(6, cell // 64),
@@ -60,11 +53,7 @@ def worst_picture(result: Verification, cell: int = 640) -> Image.Image:
 
 
 def marked(compared: ComparedImage) -> np.ndarray:
-    """Fade the image and mark where the labels differ, one pixel wider on each side.
-
-    Returns:
-        uint8 RGB (height, width, 3).
-    """
+    """Fade the uint8 RGB image and mark where labels differ, one pixel wider on each side."""
     differs = Image.fromarray(compared.expected != compared.given).convert("L")
     wider = np.asarray(differs.filter(ImageFilter.MaxFilter(3))) > 0
     faded = compared.image * (1 - _FADED) + 255 * _FADED
