@@ -17,7 +17,7 @@ from eseg.deploy.benchmark.processes import Remote
 from eseg.deploy.benchmark.profile import PAPER_SIZE, Profile, profile
 from eseg.deploy.benchmark.timed_network import LoadedNetwork, Subject, TimedNetwork
 from eseg.deploy.benchmark.timed_picture import TimedPicture, draw_picture, load_picture
-from eseg.deploy.benchmark.timing import UNSTEADY, Times, ratio, seconds_of, take_turns
+from eseg.deploy.benchmark.timing import Times, ratio, seconds_of, take_turns
 from eseg.errors import BenchmarkError
 from eseg.reports.reporter import SILENT, Reporter
 
@@ -93,12 +93,6 @@ class Benchmark:
     def with_decoding(self, measured: Measured) -> list[float]:
         """Return the seconds from an encoded image to labels: two times of the same round added."""
         return [sum(both) for both in zip(measured.seconds(), self.decoding, strict=True)]
-
-    @property
-    def unsteady(self) -> dict[str, float]:
-        """Subjects whose times spread more than `UNSTEADY`, with their spread."""
-        spreads = {m.subject.name: m.times().spread for m in self.measured}
-        return {name: spread for name, spread in spreads.items() if spread > UNSTEADY}
 
 
 def benchmark(

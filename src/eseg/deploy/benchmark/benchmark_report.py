@@ -9,7 +9,7 @@ import numpy as np
 
 from eseg.deploy.benchmark.benchmark import Benchmark, Measured
 from eseg.deploy.benchmark.timed_network import STAGES
-from eseg.deploy.benchmark.timing import Times
+from eseg.deploy.benchmark.timing import UNSTEADY, Times
 from eseg.reports.table import Table
 from eseg.runtime.engine_table import CHECKPOINT_ENGINES
 from eseg.runtime.writing import output_errors
@@ -51,18 +51,21 @@ def benchmark_notes(result: Benchmark) -> list[str]:
 
 def benchmark_warnings(result: Benchmark) -> list[str]:
     """Return reasons to doubt the figures, a line each."""
-    if not result.unsteady:
+    worst = max(result.measured, key=lambda measured: measured.times().spread)
+    if worst.times().spread <= UNSTEADY:
         return []
-    worst = max(result.unsteady, key=result.unsteady.__getitem__)
     return [
-        f"the machine is not steady: from p5 to p95 the times of {worst} spread over "
-        f"{result.unsteady[worst]:.0%} of their median; stop what else runs, or take more `rounds`"
+        f"the machine is not steady: from p5 to p95 the times of {worst.subject.name} spread over "
+        f"{worst.times().spread:.0%} of their median; stop what else runs, or take more `rounds`"
     ]
 
 
 def benchmark_dict(result: Benchmark) -> dict[str, Any]:
     """Return everything for JSON: times in milliseconds, memory in MiB."""
     pictures, first = result.pictures, result.measured[0].subject
+    peak = None
+    if result.peak:
+        peak = {"gflops_per_second": round(float(np.median(result.peak)), 1)} | result.product
     return {
         "images": {"size": pictures[0].size, "sources": [picture.source for picture in pictures]},
         "decoding": Times.of(result.decoding).to_dict()
@@ -74,9 +77,7 @@ def benchmark_dict(result: Benchmark) -> dict[str, Any]:
         "rounds": len(result.decoding),
         "device": first.device,
         "threads": first.threads if first.device == "cpu" else None,
-        "peak": {"gflops_per_second": round(float(np.median(result.peak)), 1)} | result.product
-        if result.peak
-        else None,
+        "peak": peak,
         "warnings": benchmark_warnings(result),
         "environment": result.environment,
     }

@@ -72,7 +72,7 @@ def choice_notes(choice: Choice) -> list[str]:
 
 def choice_dict(choice: Choice) -> dict[str, Any]:
     """Return everything for JSON: times in milliseconds."""
-    out = choice.smaller_size
+    best, smaller = choice.best, choice.smaller_size
     return {
         "fps": choice.fps,
         "size": choice.size,
@@ -90,9 +90,8 @@ def choice_dict(choice: Choice) -> dict[str, Any]:
             }
             for candidate in choice.candidates
         ],
-        "best": choice.best.preset if choice.best else None,
-        "smaller_size": {"name": out.preset, "size": out.size, "whole_ms": out.times.to_dict()}
-        if out
-        else None,
+        "best": best and best.preset,
+        "smaller_size": smaller
+        and {"name": smaller.preset, "size": smaller.size, "whole_ms": smaller.times.to_dict()},
         "environment": describe_environment(PACKAGES),
     }

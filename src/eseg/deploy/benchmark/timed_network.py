@@ -31,8 +31,6 @@ class Subject:
     """One network on one engine.
 
     Attributes:
-        name: Name beside others.
-        path: The file that the engine loads.
         engine: A key of `eseg.runtime.engine_table.ENGINES`.
         device: Where to compute: `cpu`, `cuda`, `cuda:1`, `mps`.
         precision: `auto`, `fp32`, `bf16` or `fp16`, as for `eseg.Predictor`.
@@ -104,11 +102,16 @@ def time_steps(
         before = now
     if wait is None:
         return seconds | {"whole": before - start}
-    start, value = clock(), images
-    for step in steps.values():
-        value = step(value)
+    start = clock()
+    _run(steps, images)
     wait()
     return seconds | {"whole": clock() - start}
+
+
+def _run(steps: Mapping[str, Callable[[Any], Any]], value: Any) -> Any:
+    for step in steps.values():
+        value = step(value)
+    return value
 
 
 class TimedNetwork:
@@ -148,10 +151,7 @@ class TimedNetwork:
 
     def labels(self, index: int) -> np.ndarray:
         """Return the labels of one image, uint8 (height, width)."""
-        value: Any = self._images[index % len(self._images)]
-        for step in self._steps.values():
-            value = step(value)
-        return value[0]
+        return _run(self._steps, self._images[index % len(self._images)])[0]
 
     def memory(self) -> dict[str, float]:
         """Return the highest MiB: of the process, since before the network, allocated by CUDA."""
