@@ -175,7 +175,7 @@ def choose(
     """
     pixels = parse_size(size)
     from eseg.data.cores import physical_cores
-    from eseg.deploy.benchmark import choose_report as report
+    from eseg.deploy.benchmark import benchmark_report as report
     from eseg.deploy.benchmark.choose import choose as run
 
     with RichReporter(err=as_json) as reporter:

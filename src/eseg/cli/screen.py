@@ -31,7 +31,7 @@ Item = TypeVar("Item")
 
 console = Console()
 
-SEVERITY_STYLES = {"error": "bold red", "warning": "bold yellow", "note": "cyan"}
+_SEVERITY_STYLES = {"error": "bold red", "warning": "bold yellow", "note": "cyan"}
 
 _REPEATED, _SECOND_HAND = 3, 6
 """Seconds until an error is printed that the first process on a machine may have too, and one that
@@ -138,10 +138,10 @@ def _fail(message: str, *, second_hand: bool = False) -> NoReturn:
     raise typer.Exit(2) from None
 
 
-def complain(message: str, severity: str = "error") -> None:
-    """Print a line on standard error, unbroken: a path broken in two cannot be copied."""
-    line = Text.assemble((f"{severity}:", SEVERITY_STYLES[severity]), f" {message}")
-    Console(stderr=True).print(line, soft_wrap=True)
+def complain(message: str, severity: str = "error", target: Console | None = None) -> None:
+    """Print a line, on standard error by default, unbroken: a path broken in two is of no use."""
+    line = Text.assemble((f"{severity}:", _SEVERITY_STYLES[severity]), f" {message}")
+    (target or Console(stderr=True)).print(line, soft_wrap=True)
 
 
 def warn(message: str) -> None:

@@ -70,15 +70,8 @@ def predict_files(
 
     Labels and the pictures in the overlays have the image's size; a legend stands below the
     picture. A file that cannot be read, or has another size than the only one that an exported
-    network takes, is reported and skipped.
-
-    Args:
-        predict: The network.
-        images: (image, name) pairs as `list_images` gives them.
-        output: Folder to write to.
-
-    Raises:
-        OutputError: The folder cannot be written.
+    network takes, is reported and skipped. `images` are pairs as `list_images` gives them. Raises
+    `OutputError` if the folder cannot be written.
     """
     for path, name in images:
         try:

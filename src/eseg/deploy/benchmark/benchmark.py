@@ -177,14 +177,9 @@ def measure(
 ) -> tuple[list[Measured], dict[str, list[float]]]:
     """Measure running networks, and return the results of `others`, which take turns with them.
 
-    Args:
-        subjects: The networks.
-        networks: Their processes by name, see `start`.
-        images: uint8 RGB (height, width, 3), all of one size; every round takes the next of them.
-        others: Functions that are given the number of the round, by name.
-        rounds: Times per subject.
-        with_labels: If True, keep the labels of all images too.
-        reporter: Shows progress.
+    Every round gives each network, a process from `start`, the next of `images`, uint8 RGB (height,
+    width, 3) of one size, and each of `others` its number. If `with_labels` is True, the labels of
+    all images are kept too.
     """
     size = (images[0].shape[0], images[0].shape[1])
     loaded: dict[str, LoadedNetwork] = {}
@@ -223,12 +218,8 @@ def agree_on_size(
 ) -> tuple[int, int] | None:
     """Find the one (height, width) that all files take; None if all leave it open.
 
-    Args:
-        fixed: The only size that each file takes, or None if it takes every size.
-        wanted: The size that the caller wants, if any.
-
-    Raises:
-        BenchmarkError: There is no such size.
+    `fixed` is the only size that each file takes, or None if it takes every size. Raises
+    `BenchmarkError` if these and the wanted size differ.
     """
     for path, size in fixed.items():
         if size is None:

@@ -119,9 +119,7 @@ def _suffix_of(format: str) -> str:  # noqa: A002
 def staging_dir(output: Path) -> Iterator[Path]:
     """Make a folder beside the output to build it in; it is gone afterwards.
 
-    Raises:
-        OutputError: The output's folder is missing or cannot be written; or temporary files, which
-            go elsewhere, cannot be.
+    Raises `OutputError` if it cannot be made, or if temporary files, which go elsewhere, cannot be.
     """
     with output_errors(output):
         folder = TemporaryDirectory(prefix=".eseg-", dir=output.parent)

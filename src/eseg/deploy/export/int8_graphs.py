@@ -116,7 +116,13 @@ def quantise_openvino(model: openvino.Model, images: CalibrationImages) -> openv
         DataError: An image cannot be read.
         ExportError: NNCF is not installed.
     """
-    nncf = _import_nncf()
+    try:
+        # It would report its use to its makers.
+        with _environment(NNCF_CI="1", CI="true"), quiet("torch.utils.cpp_extension"):
+            import nncf
+    except ImportError as error:
+        raise extra_missing("openvino", "onnx,openvino", error) from None
+    nncf.set_log_level(logging.ERROR)
     with redirect_stdout(io.StringIO()):  # it draws bars of its own over ours
         return nncf.quantize(
             model,
@@ -124,17 +130,6 @@ def quantise_openvino(model: openvino.Model, images: CalibrationImages) -> openv
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(images),
         )
-
-
-def _import_nncf() -> Any:
-    """Import NNCF, and keep it from reporting its use to its makers."""
-    try:
-        with _environment(NNCF_CI="1", CI="true"), quiet("torch.utils.cpp_extension"):
-            import nncf
-    except ImportError as error:
-        raise extra_missing("openvino", "onnx,openvino", error) from None
-    nncf.set_log_level(logging.ERROR)
-    return nncf
 
 
 @contextmanager
