@@ -119,8 +119,7 @@ def benchmark(
     from eseg.data.cores import physical_cores
     from eseg.deploy.benchmark import benchmark_report as report
     from eseg.deploy.benchmark.benchmark import benchmark as run
-    from eseg.deploy.benchmark.subjects import find_subjects
-    from eseg.deploy.benchmark.timed_picture import check_pictures
+    from eseg.deploy.benchmark.subjects import check_pictures, find_subjects
 
     check_pictures(image or (), pixels)
     with TemporaryDirectory() as folder, RichReporter(err=as_json) as reporter:

@@ -15,8 +15,8 @@ from eseg.deploy.benchmark.environment import describe_environment
 from eseg.deploy.benchmark.matrix_products import SIDES, MatrixProducts
 from eseg.deploy.benchmark.processes import Remote
 from eseg.deploy.benchmark.profile import PAPER_SIZE, Profile, profile
+from eseg.deploy.benchmark.subjects import TimedPicture, draw_picture, load_picture
 from eseg.deploy.benchmark.timed_network import LoadedNetwork, Subject, TimedNetwork
-from eseg.deploy.benchmark.timed_picture import TimedPicture, draw_picture, load_picture
 from eseg.deploy.benchmark.timing import Times, ratio, seconds_of, take_turns
 from eseg.errors import BenchmarkError
 from eseg.reports.reporter import SILENT, Reporter

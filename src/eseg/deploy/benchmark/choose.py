@@ -16,9 +16,8 @@ import numpy as np
 from eseg.choices import Family
 from eseg.deploy.benchmark.benchmark import start
 from eseg.deploy.benchmark.profile import Profile, profile
-from eseg.deploy.benchmark.subjects import find_subjects
+from eseg.deploy.benchmark.subjects import draw_picture, find_subjects
 from eseg.deploy.benchmark.timed_network import Subject
-from eseg.deploy.benchmark.timed_picture import draw_picture
 from eseg.deploy.benchmark.timing import Times, take_turns
 from eseg.errors import BenchmarkError
 from eseg.models import PRESETS
@@ -165,8 +164,8 @@ def choose(
                 preset,
                 PAPER_MIOU[preset],
                 profiles[preset],
-                Times.of(seconds),
-                len(seconds),
+                times=Times.of(seconds),
+                images=len(seconds),
                 holds=len(seconds) == rounds and Times.of(seconds).p95 <= 1000 / fps,
             )
             for preset, seconds in sorted(timed.items(), key=lambda item: profiles[item[0]].macs)

@@ -28,14 +28,9 @@ _WARM_UP_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Subject:
-    """One network on one engine.
+    """One network on one engine, with the options of `eseg.runtime.engine_table.open_engine`.
 
-    Attributes:
-        engine: A key of `eseg.runtime.engine_table.ENGINES`.
-        device: Where to compute: `cpu`, `cuda`, `cuda:1`, `mps`.
-        precision: `auto`, `fp32`, `bf16` or `fp16`, as for `eseg.Predictor`.
-        threads: Threads of a CPU to compute with.
-        is_trained: False if its weights are random numbers.
+    The weights are random numbers if `is_trained` is False.
     """
 
     name: str
