@@ -17,6 +17,7 @@ from eseg.cli.options import (
     parse_size,
     path_argument,
     path_option,
+    size_option,
     writable_file,
 )
 from eseg.cli.screen import RichReporter, print_json, print_line, print_table, warn
@@ -39,9 +40,7 @@ Rounds = Annotated[int, typer.Option(min=2, help="Images timed of each.", metava
 
 
 def models(
-    size: Annotated[
-        str, typer.Option(help="Image size to count at.", metavar="HEIGHTxWIDTH")
-    ] = "1024x2048",
+    size: Annotated[str, size_option("Image size to count at.")] = "1024x2048",
     as_json: options.Json = False,
 ) -> None:
     """List the presets with their parameters and multiply-accumulates beside the paper's."""
@@ -75,9 +74,8 @@ def benchmark(
     ],
     size: Annotated[
         str | None,
-        typer.Option(
-            help="Image size; by default that of --image or of a file for one size, or 1024x2048.",
-            metavar="HEIGHTxWIDTH",
+        size_option(
+            "Image size; by default that of --image or of a file for one size, or 1024x2048."
         ),
     ] = None,
     image: Annotated[
@@ -121,8 +119,7 @@ def benchmark(
     from eseg.data.cores import physical_cores
     from eseg.deploy.benchmark import benchmark_report as report
     from eseg.deploy.benchmark.benchmark import benchmark as run
-    from eseg.deploy.benchmark.subjects import find_subjects
-    from eseg.deploy.benchmark.timed_picture import check_pictures
+    from eseg.deploy.benchmark.subjects import check_pictures, find_subjects
 
     check_pictures(image or (), pixels)
     with TemporaryDirectory() as folder, RichReporter(err=as_json) as reporter:
@@ -154,7 +151,7 @@ def benchmark(
 
 def choose(
     fps: Annotated[float, typer.Option(help="Images per second that have to be held.")],
-    size: Annotated[str, typer.Option(help="Image size.", metavar="HEIGHTxWIDTH")] = "1024x2048",
+    size: Annotated[str, size_option("Image size.")] = "1024x2048",
     engine: Annotated[
         EngineName | None,
         typer.Option(
@@ -177,7 +174,7 @@ def choose(
     """
     pixels = parse_size(size)
     from eseg.data.cores import physical_cores
-    from eseg.deploy.benchmark import choose_report as report
+    from eseg.deploy.benchmark import benchmark_report as report
     from eseg.deploy.benchmark.choose import choose as run
 
     with RichReporter(err=as_json) as reporter:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.text import Text
 
 from eseg.cli import options
 from eseg.cli.options import (
@@ -16,14 +15,7 @@ from eseg.cli.options import (
     path_option,
     writable_parent,
 )
-from eseg.cli.screen import (
-    SEVERITY_STYLES,
-    RichReporter,
-    console,
-    print_json,
-    print_line,
-    print_table,
-)
+from eseg.cli.screen import RichReporter, complain, console, print_json, print_line, print_table
 from eseg.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -88,9 +80,7 @@ def _print(diagnosis: Diagnosis) -> None:
     from eseg.doctor.diagnosis_report import balance_table, finding_text, summary_line
 
     for finding in diagnosis.findings:
-        text = finding_text(finding, diagnosis.config.root)
-        line = Text.assemble((finding.severity, SEVERITY_STYLES[finding.severity]), f": {text}")
-        console.print(line, soft_wrap=True)
+        complain(finding_text(finding, diagnosis.config.root), finding.severity, console)
     if diagnosis.balances:
         print_table(balance_table(diagnosis))
     more = "; --json lists all files and classes" if diagnosis.findings else ""

@@ -15,6 +15,7 @@ from eseg.cli.options import (
     parse_size,
     path_argument,
     path_option,
+    size_option,
     writable_file,
 )
 from eseg.cli.screen import RichReporter, complain, print_json, print_line, print_table
@@ -42,10 +43,7 @@ def export(
             writable_file(), "File to write; by default beside the checkpoint, named after both."
         ),
     ] = None,
-    size: Annotated[
-        str | None,
-        typer.Option(help="The one image size to take, for speed.", metavar="HEIGHTxWIDTH"),
-    ] = None,
+    size: Annotated[str | None, size_option("The one image size to take, for speed.")] = None,
     dynamic: Annotated[
         bool, typer.Option("--dynamic", help="Take images of every size, which is the default.")
     ] = False,
@@ -277,11 +275,7 @@ def _compare(
 
     `choices` are further arguments of `eseg.deploy.verify.verify.verify`.
     """
-    from eseg.deploy.verify.verification_report import (
-        verification_notes,
-        verification_table,
-        worst_picture,
-    )
+    from eseg.deploy.verify import verification as report
     from eseg.deploy.verify.verify import verify as run
     from eseg.reports.picture_sheet import save_picture
 
@@ -290,10 +284,10 @@ def _compare(
     if as_json:
         print_json(result.to_dict() | {"picture": str(picture)})
     else:
-        print_table(verification_table(result))
-        for note in verification_notes(result):
+        print_table(report.verification_table(result))
+        for note in report.verification_notes(result):
             print_line(note)
-    save_picture(worst_picture(result), picture)
+    save_picture(report.worst_picture(result), picture)
     if result.failure is not None:
         complain(f"{file}: {result.failure}; see {picture}")
         raise typer.Exit(1)

@@ -49,6 +49,11 @@ def path_argument(check: Check, description: str, metavar: str | None = None) ->
     return typer.Argument(callback=checked(check), help=description, metavar=metavar)
 
 
+def size_option(description: str) -> Any:
+    """Return a Typer option for the text of an image size, see `parse_size`."""
+    return typer.Option(help=description, metavar="HEIGHTxWIDTH")
+
+
 def existing(path: Path, _name: str = "") -> None:
     """Refuse a path where there is nothing."""
     if not path.exists():

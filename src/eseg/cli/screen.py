@@ -31,7 +31,7 @@ Item = TypeVar("Item")
 
 console = Console()
 
-SEVERITY_STYLES = {"error": "bold red", "warning": "bold yellow", "note": "cyan"}
+_SEVERITY_STYLES = {"error": "bold red", "warning": "bold yellow", "note": "cyan"}
 
 _REPEATED, _SECOND_HAND = 3, 6
 """Seconds until an error is printed that the first process on a machine may have too, and one that
@@ -54,12 +54,7 @@ _ALIASES = {
 
 
 def name_options(message: str, verb: Any) -> str:
-    """Replace arguments in backticks by the options of a verb; leave all else as is.
-
-    Args:
-        message: Such as "choose another `output`".
-        verb: The Typer command.
-    """
+    """Replace arguments in backticks by the options of a Typer command: "another `output`"."""
     spelt = {
         parameter.name: max(parameter.opts, key=len)
         if parameter.param_type_name == "option"
@@ -73,8 +68,7 @@ def name_options(message: str, verb: Any) -> str:
 def clear_errors(context: Any = None) -> Iterator[None]:
     """Print what the user can mend as one line and exit with 2; let everything else be a bug.
 
-    Args:
-        context: Typer's context of the group of verbs, to name the options of the one that runs.
+    Typer's context of the group of verbs serves to name the options of the one that runs.
     """
     try:
         yield
@@ -144,10 +138,10 @@ def _fail(message: str, *, second_hand: bool = False) -> NoReturn:
     raise typer.Exit(2) from None
 
 
-def complain(message: str, severity: str = "error") -> None:
-    """Print a line on standard error, unbroken: a path broken in two cannot be copied."""
-    line = Text.assemble((f"{severity}:", SEVERITY_STYLES[severity]), f" {message}")
-    Console(stderr=True).print(line, soft_wrap=True)
+def complain(message: str, severity: str = "error", target: Console | None = None) -> None:
+    """Print a line, on standard error by default, unbroken: a path broken in two is of no use."""
+    line = Text.assemble((f"{severity}:", _SEVERITY_STYLES[severity]), f" {message}")
+    (target or Console(stderr=True)).print(line, soft_wrap=True)
 
 
 def warn(message: str) -> None:
@@ -180,11 +174,8 @@ def print_table(table: Table, target: Console | None = None) -> None:
 class RichReporter(Reporter):
     """Reporter that prints lines and tables, and shows progress in a terminal.
 
-    It is a context manager: a status or bar that is still shown goes away at the end.
-
-    Args:
-        target: Console to print on; standard output if None.
-        err: If True, print on standard error, because standard output is for JSON.
+    It is a context manager: a status or bar that is still shown goes away at the end. With `err`
+    it prints on standard error, because standard output is for JSON.
     """
 
     def __init__(self, target: Console | None = None, *, err: bool = False) -> None:

@@ -16,12 +16,8 @@ SECONDS_BETWEEN_LINES = 30
 class RichTrainingProgress(TrainingProgress):
     """Progress line with loss, learning rate, throughput, memory and time left.
 
-    In output to a file, a line every `SECONDS_BETWEEN_LINES` takes its place.
-
-    Args:
-        console: Console to print on.
-        steps: Length of the run.
-        done: Steps done before, in a resumed run.
+    In output to a file, a line every `SECONDS_BETWEEN_LINES` takes its place. Of `steps`, `done`
+    were done before, in a resumed run.
     """
 
     def __init__(self, console: Console, steps: int, done: int) -> None:

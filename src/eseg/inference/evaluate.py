@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -53,10 +54,10 @@ def evaluate(
             network's.
         split: Name of the split.
         root: Where the data lies, instead of what the YAML says.
-        engine: Engine that runs an exported file; see `eseg.runtime.open_engine`.
-        device: Device to compute on; see there.
-        precision: Arithmetic; see there.
-        scales: Sizes to run at, relative to the image; several are averaged.
+        engine: Engine that runs the network; see `eseg.runtime.open_engine`.
+        device: See there, as for the next three.
+        precision: Arithmetic.
+        scales: Factors of the image size to run at and average over.
         flip: If True, average with the mirror image too.
         save: Folder for the predicted labels as palette PNGs, named after the samples.
         submission: Folder for what the test server of an official data set takes; with it the
@@ -75,13 +76,13 @@ def evaluate(
     """
     options = {"device": device, "precision": precision, "scales": tuple(scales), "flip": flip}
     chosen = EngineOptions(**options)
-    is_file = isinstance(network, str | Path)
-    if is_file and engine in (None, "torch") and format_of(network) is None:
+    in_torch = engine in (None, "torch")
+    if in_torch and isinstance(network, str | Path) and format_of(network) is None:
         network = load_checkpoint(network)
+    of_run = isinstance(network, Checkpoint)
     if not isinstance(data, DataConfig):
-        of_run = isinstance(network, Checkpoint)
         data = network.data_config(Path(data), root) if of_run else DataConfig(Path(data), root)
-    if isinstance(network, Checkpoint) and engine in (None, "torch"):
+    if of_run and in_torch:
         loaded: Engine = open_network(network, "torch", chosen, folded=False)
     else:
         loaded = open_engine(network, engine=engine, **options)
@@ -89,7 +90,7 @@ def evaluate(
     dataset = open_own_split(loaded.info.names, data, split, unlabelled=submission is not None)
     visitors: list[Visitor] = []
     if save is not None:
-        visitors.append(_saver(save, dataset.classes))
+        visitors.append(partial(_save_labels, save, dataset.classes))
     if submission is not None:
         files = Submission(submission, data, dataset)
         visitors.append(lambda item, labels: files.write(item.name, labels))
@@ -144,13 +145,8 @@ def open_own_split(
     return dataset
 
 
-def _saver(save: Path, classes: ClassTable) -> Visitor:
-    """Make a visitor that writes labels as palette PNGs."""
-
-    def write(item: EvalImage, labels: np.ndarray) -> None:
-        path = save / f"{item.name}.png"
-        with output_errors(save, "save"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            palette_image(labels, classes.colours).save(path)
-
-    return write
+def _save_labels(save: Path, classes: ClassTable, item: EvalImage, labels: np.ndarray) -> None:
+    path = save / f"{item.name}.png"
+    with output_errors(save, "save"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        palette_image(labels, classes.colours).save(path)

@@ -14,13 +14,7 @@ from eseg.runtime.writing import output_errors
 
 @dataclass(frozen=True)
 class Outcome:
-    """Result for one image.
-
-    Attributes:
-        source: The image.
-        labels: The palette PNG that was written, or None.
-        error: The reason if there is none, or None.
-    """
+    """An image, and the palette PNG of its labels or the reason why there is none."""
 
     source: Path
     labels: Path | None
@@ -76,15 +70,8 @@ def predict_files(
 
     Labels and the pictures in the overlays have the image's size; a legend stands below the
     picture. A file that cannot be read, or has another size than the only one that an exported
-    network takes, is reported and skipped.
-
-    Args:
-        predict: The network.
-        images: (image, name) pairs as `list_images` gives them.
-        output: Folder to write to.
-
-    Raises:
-        OutputError: The folder cannot be written.
+    network takes, is reported and skipped. `images` are pairs as `list_images` gives them. Raises
+    `OutputError` if the folder cannot be written.
     """
     for path, name in images:
         try:

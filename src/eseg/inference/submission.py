@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from eseg.config import NAMED_SETS, DataConfig, ServerFiles
+from eseg.config import NAMED_SETS, DataConfig
 from eseg.data.dataset import SegmentationDataset
-from eseg.data.folder import Folder, FolderConfig
+from eseg.data.folder import Folder
 from eseg.errors import DataError
 from eseg.runtime.writing import output_errors
 
@@ -21,27 +21,27 @@ class Submission:
     Each image becomes one 8-bit greyscale PNG of its own size, which holds the data set's own ids
     (for Cityscapes those of labelIds files, for ADE20K 1 to 150). All lie in one folder:
     Cityscapes' are named CITY_SEQUENCE_FRAME_labelIds.png, the others as their images.
-
-    Attributes:
-        path: The folder.
     """
 
     def __init__(self, path: Path, data: DataConfig, samples: SegmentationDataset) -> None:
-        """Make the folder.
-
-        Args:
-            path: The folder; files of these samples in it are written over.
-            data: An official data set that has a test server.
-            samples: One split of it.
+        """Make the folder for one split; files of its samples in it are written over.
 
         Raises:
             DataError: The data set has no server, or the folder holds other files.
             OutputError: The folder cannot be made.
         """
-        server = _server_of(data)
+        official = NAMED_SETS.get(str(data.dataset))
+        if official is None or official.server is None:
+            known = ", ".join(name for name, one in NAMED_SETS.items() if one.server is not None)
+            raise DataError(
+                f"`submission` is for the test servers of {known}; {data.dataset} has none, and "
+                "`save` writes labels of any data set"
+            )
+        server = official.server
         assert isinstance(samples, Folder)  # All official data sets are.
         self.path = path
-        self._ids = np.array(server.ids or _ids_in_masks(samples.config), np.uint8)
+        ids = server.ids or [entry.ids[0] for entry in samples.config.classes]
+        self._ids = np.array(ids, np.uint8)
         image_end = samples.config.image_suffix.rpartition(".")[0]
         self._files = {
             name: PurePosixPath(name).name.removesuffix(image_end) + server.suffix
@@ -58,29 +58,6 @@ class Submission:
             )
 
     def write(self, name: str, labels: UInt8[np.ndarray, "height width"]) -> None:
-        """Write the file of one sample.
-
-        Args:
-            name: The sample.
-            labels: Class ids.
-
-        Raises:
-            OutputError: The file cannot be written.
-        """
+        """Write the labels of a sample, class ids; raise `OutputError` if that is impossible."""
         with output_errors(self.path, "submission"):
             Image.fromarray(self._ids[labels]).save(self.path / self._files[name])
-
-
-def _server_of(data: DataConfig) -> ServerFiles:
-    official = NAMED_SETS.get(str(data.dataset))
-    if official is None or official.server is None:
-        with_server = ", ".join(name for name, one in NAMED_SETS.items() if one.server is not None)
-        raise DataError(
-            f"`submission` is for the test servers of {with_server}; {data.dataset} has none, and "
-            "`save` writes labels of any data set"
-        )
-    return official.server
-
-
-def _ids_in_masks(described: FolderConfig) -> list[int]:
-    return [entry.ids[0] for entry in described.classes]

@@ -15,9 +15,9 @@ from eseg.deploy.benchmark.environment import describe_environment
 from eseg.deploy.benchmark.matrix_products import SIDES, MatrixProducts
 from eseg.deploy.benchmark.processes import Remote
 from eseg.deploy.benchmark.profile import PAPER_SIZE, Profile, profile
+from eseg.deploy.benchmark.subjects import TimedPicture, draw_picture, load_picture
 from eseg.deploy.benchmark.timed_network import LoadedNetwork, Subject, TimedNetwork
-from eseg.deploy.benchmark.timed_picture import TimedPicture, draw_picture, load_picture
-from eseg.deploy.benchmark.timing import UNSTEADY, Times, ratio, seconds_of, take_turns
+from eseg.deploy.benchmark.timing import Times, ratio, seconds_of, take_turns
 from eseg.errors import BenchmarkError
 from eseg.reports.reporter import SILENT, Reporter
 
@@ -93,12 +93,6 @@ class Benchmark:
     def with_decoding(self, measured: Measured) -> list[float]:
         """Return the seconds from an encoded image to labels: two times of the same round added."""
         return [sum(both) for both in zip(measured.seconds(), self.decoding, strict=True)]
-
-    @property
-    def unsteady(self) -> dict[str, float]:
-        """Subjects whose times spread more than `UNSTEADY`, with their spread."""
-        spreads = {m.subject.name: m.times().spread for m in self.measured}
-        return {name: spread for name, spread in spreads.items() if spread > UNSTEADY}
 
 
 def benchmark(
@@ -183,14 +177,9 @@ def measure(
 ) -> tuple[list[Measured], dict[str, list[float]]]:
     """Measure running networks, and return the results of `others`, which take turns with them.
 
-    Args:
-        subjects: The networks.
-        networks: Their processes by name, see `start`.
-        images: uint8 RGB (height, width, 3), all of one size; every round takes the next of them.
-        others: Functions that are given the number of the round, by name.
-        rounds: Times per subject.
-        with_labels: If True, keep the labels of all images too.
-        reporter: Shows progress.
+    Every round gives each network, a process from `start`, the next of `images`, uint8 RGB (height,
+    width, 3) of one size, and each of `others` its number. If `with_labels` is True, the labels of
+    all images are kept too.
     """
     size = (images[0].shape[0], images[0].shape[1])
     loaded: dict[str, LoadedNetwork] = {}
@@ -229,12 +218,8 @@ def agree_on_size(
 ) -> tuple[int, int] | None:
     """Find the one (height, width) that all files take; None if all leave it open.
 
-    Args:
-        fixed: The only size that each file takes, or None if it takes every size.
-        wanted: The size that the caller wants, if any.
-
-    Raises:
-        BenchmarkError: There is no such size.
+    `fixed` is the only size that each file takes, or None if it takes every size. Raises
+    `BenchmarkError` if these and the wanted size differ.
     """
     for path, size in fixed.items():
         if size is None:

@@ -1,4 +1,4 @@
-"""Report of a benchmark: tables, notes, a plot and JSON."""
+"""Reports of a benchmark and of a choice among the presets: tables, notes, a plot and JSON."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from eseg.deploy.benchmark.benchmark import Benchmark, Measured
+from eseg.deploy.benchmark.benchmark import PACKAGES, Benchmark, Measured
+from eseg.deploy.benchmark.choose import Choice
+from eseg.deploy.benchmark.environment import describe_environment
 from eseg.deploy.benchmark.timed_network import STAGES
-from eseg.deploy.benchmark.timing import Times
+from eseg.deploy.benchmark.timing import UNSTEADY, Times
 from eseg.reports.table import Table
 from eseg.runtime.engine_table import CHECKPOINT_ENGINES
 from eseg.runtime.writing import output_errors
@@ -51,18 +53,21 @@ def benchmark_notes(result: Benchmark) -> list[str]:
 
 def benchmark_warnings(result: Benchmark) -> list[str]:
     """Return reasons to doubt the figures, a line each."""
-    if not result.unsteady:
+    worst = max(result.measured, key=lambda measured: measured.times().spread)
+    if worst.times().spread <= UNSTEADY:
         return []
-    worst = max(result.unsteady, key=result.unsteady.__getitem__)
     return [
-        f"the machine is not steady: from p5 to p95 the times of {worst} spread over "
-        f"{result.unsteady[worst]:.0%} of their median; stop what else runs, or take more rounds"
+        f"the machine is not steady: from p5 to p95 the times of {worst.subject.name} spread over "
+        f"{worst.times().spread:.0%} of their median; stop what else runs, or take more rounds"
     ]
 
 
 def benchmark_dict(result: Benchmark) -> dict[str, Any]:
     """Return everything for JSON: times in milliseconds, memory in MiB."""
     pictures, first = result.pictures, result.measured[0].subject
+    peak = None
+    if result.peak:
+        peak = {"gflops_per_second": round(float(np.median(result.peak)), 1)} | result.product
     return {
         "images": {"size": pictures[0].size, "sources": [picture.source for picture in pictures]},
         "decoding": Times.of(result.decoding).to_dict()
@@ -74,9 +79,7 @@ def benchmark_dict(result: Benchmark) -> dict[str, Any]:
         "rounds": len(result.decoding),
         "device": first.device,
         "threads": first.threads if first.device == "cpu" else None,
-        "peak": {"gflops_per_second": round(float(np.median(result.peak)), 1)} | result.product
-        if result.peak
-        else None,
+        "peak": peak,
         "warnings": benchmark_warnings(result),
         "environment": result.environment,
     }
@@ -176,4 +179,93 @@ def _subject_dict(result: Benchmark, measured: Measured) -> dict[str, Any]:
         "gflops_per_second": round(measured.gflops_per_second, 1),
         "share_of_peak": None if share is None else round(share, 4),
         "peak_memory_mib": {name: round(value, 1) for name, value in measured.memory.items()},
+    }
+
+
+def choice_table(choice: Choice) -> Table:
+    """Return the presets with their times here and the paper's accuracy; the best is strong."""
+    height, width = choice.size
+    rows = [
+        (
+            candidate.preset,
+            f"{candidate.miou:.1f}",
+            *candidate.profile.cells(),
+            f"{candidate.times.median:.1f}",
+            f"{candidate.times.p95:.1f}" if candidate.images > 1 else "-",
+            f"{1000 / candidate.times.median:.1f}",
+            "yes" if candidate.holds else "no",
+        )
+        for candidate in choice.candidates
+    ]
+    return Table(
+        ("preset", "paper", "params", "MACs", "median", "p95", "fps", "holds"),
+        rows,
+        title=f"ms per image of {height}x{width} by {choice.engine}; {choice.fps:g} images/s allow "
+        f"{1000 / choice.fps:.1f}",
+        strong=frozenset(i for i, c in enumerate(choice.candidates) if c is choice.best),
+    )
+
+
+def choice_verdict(choice: Choice) -> str:
+    """Return the answer in a sentence."""
+    height, width = choice.size
+    if choice.best is not None:
+        return (
+            f"{choice.best.preset} is the most accurate (by the paper's mIoU) that holds "
+            f"{choice.fps:g} images/s at {height}x{width} here: 95 % of the images took at most "
+            f"{choice.best.times.p95:.1f} ms"
+        )
+    none = f"no preset holds {choice.fps:g} images/s at {height}x{width} here"
+    if choice.smaller_size is None:
+        return f"{none}, nor at any smaller size tried; take a faster device or a lower `fps`"
+    out = choice.smaller_size
+    return (
+        f"{none}; {out.preset} does at {out.size[0]}x{out.size[1]}, where 95 % of the images took "
+        f"at most {out.times.p95:.1f} ms"
+    )
+
+
+def choice_notes(choice: Choice) -> list[str]:
+    """Return notes for reading the table, a line each."""
+    notes = [
+        "holds: the 95th percentile from a uint8 image in memory to uint8 labels is within the "
+        "rate; decoding is not counted",
+        "paper: its mIoU on Cityscapes val, in per cent, as printed; not measured here",
+        "random weights: their labels are near noise, which takes a little longer than the labels "
+        "of a trained network",
+    ]
+    if len(choice.engines) > 1:
+        tried = ", ".join(f"{name} {ms:.1f} ms" for name, ms in choice.engines.items())
+        notes.append(f"engine: the fastest for {choice.candidates[0].preset} ({tried})")
+    if any(candidate.images == 1 for candidate in choice.candidates):
+        notes.append("without p95: far too slow, so a single image was timed")
+    return notes
+
+
+def choice_dict(choice: Choice) -> dict[str, Any]:
+    """Return everything for JSON: times in milliseconds."""
+    out = choice.smaller_size
+    smaller_size = None
+    if out is not None:
+        smaller_size = {"name": out.preset, "size": out.size, "whole_ms": out.times.to_dict()}
+    return {
+        "fps": choice.fps,
+        "size": choice.size,
+        "engine": choice.engine,
+        "engines_ms": {name: round(ms, 4) for name, ms in choice.engines.items()},
+        "presets": [
+            {
+                "name": candidate.preset,
+                "paper_cityscapes_miou": candidate.miou,
+                "parameters": candidate.profile.parameters,
+                "macs": candidate.profile.macs,
+                "whole_ms": candidate.times.to_dict(),
+                "images": candidate.images,
+                "holds": candidate.holds,
+            }
+            for candidate in choice.candidates
+        ],
+        "best": choice.best.preset if choice.best else None,
+        "smaller_size": smaller_size,
+        "environment": describe_environment(PACKAGES),
     }

@@ -9,16 +9,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 
 from eseg.choices import Family
 from eseg.deploy.benchmark.benchmark import start
 from eseg.deploy.benchmark.profile import Profile, profile
-from eseg.deploy.benchmark.subjects import find_subjects
+from eseg.deploy.benchmark.subjects import draw_picture, find_subjects
 from eseg.deploy.benchmark.timed_network import Subject
-from eseg.deploy.benchmark.timed_picture import draw_picture
 from eseg.deploy.benchmark.timing import Times, take_turns
 from eseg.errors import BenchmarkError
 from eseg.models import PRESETS
@@ -63,8 +62,7 @@ class Candidate:
     holds: bool
 
 
-@dataclass(frozen=True)
-class SmallerSize:
+class SmallerSize(NamedTuple):
     """A smaller size at which a preset holds the rate, as timed."""
 
     preset: str
@@ -176,9 +174,8 @@ def choose(
         if choice.best is not None:
             return choice
         fastest = min(candidates, key=lambda candidate: candidate.times.median)
-        smaller_size = _find_smaller_size(
-            subjects[fastest.preset], fastest, size, fps, rounds, reporter
-        )
+        subject = subjects[fastest.preset]
+        smaller_size = _find_smaller_size(subject, fastest, choice, rounds, reporter)
     return replace(choice, smaller_size=smaller_size)
 
 
@@ -214,24 +211,20 @@ def _time_networks(
 
 
 def _find_smaller_size(
-    subject: Subject,
-    candidate: Candidate,
-    size: tuple[int, int],
-    fps: float,
-    rounds: int,
-    reporter: Reporter,
+    subject: Subject, candidate: Candidate, choice: Choice, rounds: int, reporter: Reporter
 ) -> SmallerSize | None:
     """Find a smaller size of about this shape that holds the rate; None if no tried one does."""
-    scale = min(0.95, math.sqrt(1000 / fps / candidate.times.p95))
+    allowed = 1000 / choice.fps
+    scale = min(0.95, math.sqrt(allowed / candidate.times.p95))
     with start(subject) as network:
         for _ in range(_SIZES_TRIED):
-            height, width = (int(side * scale) // _SIZE_STEP * _SIZE_STEP for side in size)
+            height, width = (int(side * scale) // _SIZE_STEP * _SIZE_STEP for side in choice.size)
             if min(height, width) < _SIZE_STEP:
                 return None
             reporter.status(f"trying {candidate.preset} at {height}x{width}")
             network.call("show", [draw_picture((height, width)).pixels])
             times = Times.of([network.call("turn", 0)["whole"] for _ in range(rounds)])
-            if times.p95 <= 1000 / fps:
+            if times.p95 <= allowed:
                 return SmallerSize(candidate.preset, (height, width), times)
             scale *= 0.85
     return None

@@ -20,10 +20,12 @@ def describe_environment(
     installed, and for the commit outside a checkout of eseg; `-dirty` is added to the commit where
     tracked files differ from it.
     """
+    import torch  # slow to import, and not every measurement needs it otherwise
+
     return {
         "cpu": _cpu_model(),
         "cores": usable_cores(),
-        "gpu": _gpu_model(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "commit": _commit(),
         "python": platform.python_version(),
         **{name: _version(name) for name in packages},
@@ -44,12 +46,6 @@ def _cpu_model() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
-
-
-def _gpu_model() -> str | None:
-    import torch  # slow to import, and not every measurement needs it otherwise
-
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
 
 
 def _commit() -> str | None:

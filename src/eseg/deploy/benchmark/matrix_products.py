@@ -16,12 +16,7 @@ _LONGEST_SECONDS = 0.2
 
 
 class MatrixProducts:
-    """Products of square fp32 matrices on the CPU, by the fastest library and side.
-
-    Args:
-        threads: Threads to compute with.
-        sides: Sides of the matrices to try, each twice the one before.
-    """
+    """Products of square fp32 matrices on the CPU, by the fastest library and side."""
 
     def __init__(self, threads: int, sides: tuple[int, ...] = SIDES) -> None:
         torch.set_num_threads(threads)

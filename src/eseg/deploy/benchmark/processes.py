@@ -5,8 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
 from typing import Any
 
 from eseg.errors import BenchmarkError
@@ -15,13 +14,8 @@ from eseg.errors import BenchmarkError
 class Remote:
     """An object in a fresh process; calls of its methods and their results travel between the two.
 
-    The process starts at once and makes the object; the first call waits for that. Errors of its
-    methods are raised here.
-
-    Args:
-        name: Name for messages.
-        make: A function or class that makes the object, importable by its name.
-        *arguments: Its arguments.
+    The process starts at once and makes the object, by a function or class that is importable by
+    its name; the first call waits for that. Errors of the methods are raised here.
     """
 
     def __init__(self, name: str, make: Callable[..., Any], *arguments: Any) -> None:

@@ -1,12 +1,16 @@
-"""Subjects of a benchmark: files and presets as networks on engines."""
+"""Subjects of a benchmark, networks on engines, and the images that they are timed on."""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 
 from eseg.checkpoint import Checkpoint, save_checkpoint
 from eseg.deploy.benchmark.timed_network import Subject
@@ -14,6 +18,7 @@ from eseg.deploy.export.export import export
 from eseg.devices import autocast_dtype, choose_device
 from eseg.errors import BenchmarkError
 from eseg.models import PRESETS, create_model
+from eseg.models.graph import MAX_SIDE
 from eseg.reports.reporter import SILENT, Reporter
 from eseg.runtime.class_table import ClassTable
 from eseg.runtime.engine_table import (
@@ -23,8 +28,8 @@ from eseg.runtime.engine_table import (
     choose_engine,
     format_of,
 )
-
-_PACKAGES = {"onnxruntime": ("onnxruntime",), "openvino": ("openvino",)}
+from eseg.runtime.images import as_pixels, read_image
+from eseg.streets import render_scene
 
 _USUAL_ENGINES = {
     "cpu": ("torch", "onnxruntime", "openvino", "aotinductor"),
@@ -38,6 +43,11 @@ Compilation takes minutes on CPUs, and gains less than the other engines do ther
 
 _EXPORTED_PRECISION = ("onnxruntime", "aotinductor")
 """Engines that compute as a file was exported; no export is in bf16."""
+
+_JPEG_QUALITY = 90
+
+_SCENE = (0, 1, 0)
+"""Seed, split and index of the scene: always the same one."""
 
 
 def find_subjects(
@@ -148,25 +158,82 @@ def random_checkpoint(preset: str) -> Checkpoint:
 
 def _export(file: Path, path: Path, form: str, device: torch.device, precision: str) -> None:
     # OpenVINO is told its precision when it loads a file; the others have it in the file.
-    is_half = precision == "fp16" and form != "openvino"
-    export(
-        file,
-        path,
-        format=form,
-        precision="fp16" if is_half else "fp32",
-        device=device if form == "pt2" else "cpu",
-    )
+    stored = "fp16" if precision == "fp16" and form != "openvino" else "fp32"
+    export(file, path, format=form, precision=stored, device=device if form == "pt2" else "cpu")
 
 
 def _is_there(engine: str, device: torch.device, exporting: bool) -> bool:
     """Return True if an engine is installed, knows the device, and can be given a file."""
-    needed = _PACKAGES.get(engine, ())
-    if exporting and needed:
-        needed = (*needed, "onnx", "onnxscript")
-    if any(importlib.util.find_spec(package) is None for package in needed):
-        return False
+    if engine in ("onnxruntime", "openvino"):
+        needed = (engine, *(("onnx", "onnxscript") if exporting else ()))
+        if any(importlib.util.find_spec(package) is None for package in needed):
+            return False
     if engine == "onnxruntime" and device.type == "cuda":
         import onnxruntime
 
         return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
     return True
+
+
+@dataclass(frozen=True)
+class TimedPicture:
+    """An image, uint8 RGB (height, width, 3), its origin, and a picture file of the same size."""
+
+    source: str
+    pixels: np.ndarray
+    encoded: bytes
+    encoding: str
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+    def decode(self) -> np.ndarray:
+        """Decode the encoded file."""
+        return as_pixels(Image.open(io.BytesIO(self.encoded)))
+
+
+def check_pictures(files: Iterable[Path], size: tuple[int, int] | None) -> None:
+    """Raise early what `load_picture` and `draw_picture` would raise later."""
+    _check_size(size)
+    for file in files:
+        read_image(file)
+
+
+def load_picture(file: Path, size: tuple[int, int] | None = None) -> TimedPicture:
+    """Load an image file, and resize it if another (height, width) is wanted.
+
+    Then it is also encoded anew, as a JPEG: decoding takes a time that depends on the size.
+
+    Raises:
+        ImageError: The file is missing, damaged or not a picture.
+        BenchmarkError: The size is out of range.
+    """
+    _check_size(size)
+    pixels = read_image(file)
+    height, width = pixels.shape[:2]
+    if size is None or size == (height, width):
+        encoded = file.read_bytes()
+        with Image.open(io.BytesIO(encoded)) as picture:
+            return TimedPicture(file.name, pixels, encoded, picture.format or "unknown")
+    resized = Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BICUBIC)
+    return _as_jpeg(f"{file.name}, resized from {height}x{width}", np.asarray(resized))
+
+
+def draw_picture(size: tuple[int, int]) -> TimedPicture:
+    """Draw a street scene of a (height, width); raise `BenchmarkError` if that is out of range."""
+    _check_size(size)
+    pixels, _ = render_scene(_SCENE, size)
+    return _as_jpeg("procedural street scene", pixels)
+
+
+def _as_jpeg(source: str, pixels: np.ndarray) -> TimedPicture:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=_JPEG_QUALITY)
+    return TimedPicture(source, pixels, file.getvalue(), "JPEG")
+
+
+def _check_size(size: tuple[int, int] | None) -> None:
+    if size is not None and not all(1 <= side <= MAX_SIDE for side in size):
+        raise BenchmarkError(f"`size` {size[0]}x{size[1]}: sides are from 1 to {MAX_SIDE} pixels")

@@ -28,16 +28,9 @@ _WARM_UP_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Subject:
-    """One network on one engine.
+    """One network on one engine, with the options of `eseg.runtime.engine_table.open_engine`.
 
-    Attributes:
-        name: Name beside others.
-        path: The file that the engine loads.
-        engine: A key of `eseg.runtime.engine_table.ENGINES`.
-        device: Where to compute: `cpu`, `cuda`, `cuda:1`, `mps`.
-        precision: `auto`, `fp32`, `bf16` or `fp16`, as for `eseg.Predictor`.
-        threads: Threads of a CPU to compute with.
-        is_trained: False if its weights are random numbers.
+    The weights are random numbers if `is_trained` is False.
     """
 
     name: str
@@ -87,14 +80,11 @@ def time_steps(
     wait: Callable[[], None] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
-    """Take one image through all steps.
+    """Take one image through all steps; return the seconds by step, and of the `whole`.
 
     Where steps return before the device has done its work, the image goes through them twice: once
     with a wait after every step, and once with a wait at the end alone, since waiting itself costs
     time. Elsewhere the whole is the sum of the steps.
-
-    Returns:
-        Seconds by step, and of the `whole`.
     """
     seconds, value = {}, images
     start = before = clock()
@@ -107,11 +97,16 @@ def time_steps(
         before = now
     if wait is None:
         return seconds | {"whole": before - start}
-    start, value = clock(), images
-    for step in steps.values():
-        value = step(value)
+    start = clock()
+    _run(steps, images)
     wait()
     return seconds | {"whole": clock() - start}
+
+
+def _run(steps: Mapping[str, Callable[[Any], Any]], value: Any) -> Any:
+    for step in steps.values():
+        value = step(value)
+    return value
 
 
 class TimedNetwork:
@@ -151,10 +146,7 @@ class TimedNetwork:
 
     def labels(self, index: int) -> np.ndarray:
         """Return the labels of one image, uint8 (height, width)."""
-        value: Any = self._images[index % len(self._images)]
-        for step in self._steps.values():
-            value = step(value)
-        return value[0]
+        return _run(self._steps, self._images[index % len(self._images)])[0]
 
     def memory(self) -> dict[str, float]:
         """Return the highest MiB: of the process, since before the network, allocated by CUDA."""

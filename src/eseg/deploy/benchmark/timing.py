@@ -51,16 +51,9 @@ def take_turns(
 ) -> dict[str, list[Result]]:
     """Let all take one turn per round, in a new order every round.
 
-    A slow phase of the machine then slows all of them down alike.
-
-    Args:
-        turns: Functions of a turn, by name; they are given the number of the round.
-        rounds: Number of rounds.
-        seed: Seed of the orders.
-        reporter: Shows progress.
-
-    Returns:
-        The results by name, in the order of the rounds.
+    A slow phase of the machine then slows all of them down alike. The functions in `turns` are
+    given the number of the round; `seed` is that of the orders. Returns the results by name, in the
+    order of the rounds.
     """
     shuffle = random.Random(seed).shuffle
     results: dict[str, list[Result]] = {name: [] for name in turns}

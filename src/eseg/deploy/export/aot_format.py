@@ -12,18 +12,10 @@ from eseg.runtime.network_info import KEY, NetworkInfo
 
 
 def write_aot(network: ESeg, path: Path, info: NetworkInfo) -> list[Path]:
-    """Compile a network for the device that it is on, and package it.
+    """Compile a network for the device that it is on, and package it as a `.pt2` file.
 
     The package serves the size in its description, or every size, on processors (or GPUs) like this
     machine's, with this very version of torch. It contains code: run only what you trust.
-
-    Args:
-        network: The network; on a CUDA device to be compiled for such.
-        path: Where to write, ending in `.pt2`.
-        info: The description.
-
-    Returns:
-        The file that was written.
 
     Raises:
         ExportError: There is no C++ compiler, it failed, or the network has no such graph.

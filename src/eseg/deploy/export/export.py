@@ -50,8 +50,7 @@ def export(
 
     Args:
         checkpoint: The network, or the file that holds it.
-        output: File to write; its suffix is that of the format. If None, beside the checkpoint,
-            see `default_output`.
+        output: File to write; its suffix is that of the format. If None, see `default_output`.
         format: `onnx` for ONNX Runtime and TensorRT, `openvino`, or `pt2` for AOTInductor.
         size: The one (height, width) that the file takes, for speed; None for every size.
         outputs: `logits`, small scores of which the labels stage makes labels fastest, or `labels`
@@ -93,11 +92,7 @@ def default_output(
     outputs: Outputs = "logits",
     precision: FilePrecision = "fp32",
 ) -> Path:
-    """Name a file beside the checkpoint after its content: `best_1024x2048_int8.xml`.
-
-    Raises:
-        ExportError: There is no such format.
-    """
+    """Name a file beside the checkpoint after its content: `best_1024x2048_int8.xml`."""
     parts = [checkpoint.stem]
     if size is not None:
         parts.append("{}x{}".format(*size))
@@ -106,12 +101,7 @@ def default_output(
 
 
 def check_request(output: Path, format: str, size: tuple[int, int] | None) -> None:  # noqa: A002
-    """Refuse what cannot be meant before anything is computed.
-
-    Raises:
-        ExportError: There is no such format, the suffix is another format's, or the size is out
-            of range.
-    """
+    """Raise `ExportError` for an unknown format, another format's suffix, or an extreme size."""
     suffix = _suffix_of(format)
     if output.suffix != suffix:
         raise ExportError(f"{output}: files of `format` {format} end in {suffix}")
@@ -129,9 +119,7 @@ def _suffix_of(format: str) -> str:  # noqa: A002
 def staging_dir(output: Path) -> Iterator[Path]:
     """Make a folder beside the output to build it in; it is gone afterwards.
 
-    Raises:
-        OutputError: The output's folder is missing or cannot be written; or temporary files, which
-            go elsewhere, cannot be.
+    Raises `OutputError` if it cannot be made, or if temporary files, which go elsewhere, cannot be.
     """
     with output_errors(output):
         folder = TemporaryDirectory(prefix=".eseg-", dir=output.parent)
@@ -148,16 +136,9 @@ def staging_dir(output: Path) -> Iterator[Path]:
 def publish(files: list[Path], output: Path) -> None:
     """Move finished files to their place beside `output`, replacing those that were there.
 
-    Several cannot be replaced at once. The one that is opened is taken away first and comes last:
-    whoever ends the process in between leaves nothing that opens, rather than a graph with the
-    weights of another.
-
-    Args:
-        files: The files, the one that is opened last.
-        output: The wanted name of the latter.
-
-    Raises:
-        OutputError: A file cannot be moved there.
+    Several cannot be replaced at once. The one that is opened, the last of `files`, is taken away
+    first and comes last: whoever ends the process in between leaves nothing that opens, rather than
+    a graph with the weights of another. Raises `OutputError` if a file cannot be moved.
     """
     with output_errors(output):
         if len(files) > 1:

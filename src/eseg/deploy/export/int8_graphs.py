@@ -53,11 +53,8 @@ def quantise_onnx(model: onnx_ir.Model, images: CalibrationImages) -> onnx_ir.Mo
 
     QDQ operators surround the convolutions; the ranges of their maps are those on `images`. In
     floats remain the normalisation of the image, convolutions of few channels and everything from
-    the classifier on, the last convolution: 256 steps for the scores would tie classes.
-
-    Raises:
-        DataError: An image cannot be read.
-        ExportError: ONNX Runtime is not installed.
+    the classifier on, the last convolution: 256 steps for the scores would tie classes. Raises
+    `DataError` if an image cannot be read, and `ExportError` without ONNX Runtime.
     """
     import onnx_ir
 
@@ -112,11 +109,15 @@ def _has_few_channels(convolution: onnx_ir.Node) -> bool:
 def quantise_openvino(model: openvino.Model, images: CalibrationImages) -> openvino.Model:
     """Copy a model for images of every size so that its convolutions compute in 8 bits.
 
-    Raises:
-        DataError: An image cannot be read.
-        ExportError: NNCF is not installed.
+    Raises `DataError` if an image cannot be read, and `ExportError` without NNCF.
     """
-    nncf = _import_nncf()
+    try:
+        # It would report its use to its makers.
+        with _environment(NNCF_CI="1", CI="true"), quiet("torch.utils.cpp_extension"):
+            import nncf
+    except ImportError as error:
+        raise extra_missing("openvino", "onnx,openvino", error) from None
+    nncf.set_log_level(logging.ERROR)
     with redirect_stdout(io.StringIO()):  # it draws bars of its own over ours
         return nncf.quantize(
             model,
@@ -124,17 +125,6 @@ def quantise_openvino(model: openvino.Model, images: CalibrationImages) -> openv
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(images),
         )
-
-
-def _import_nncf() -> Any:
-    """Import NNCF, and keep it from reporting its use to its makers."""
-    try:
-        with _environment(NNCF_CI="1", CI="true"), quiet("torch.utils.cpp_extension"):
-            import nncf
-    except ImportError as error:
-        raise extra_missing("openvino", "onnx,openvino", error) from None
-    nncf.set_log_level(logging.ERROR)
-    return nncf
 
 
 @contextmanager

@@ -77,11 +77,9 @@ def onnx_model_of(pixels: PixelNetwork, size: tuple[int, int] | None = None) -> 
         narrow_onnx(model, size)
         return model
     model.graph.inputs[0].shape = onnx_ir.Shape([1, "height", "width", 3])
-    if pixels.outputs == "logits":
-        classes = pixels.network.config.num_classes
-        model.graph.outputs[0].shape = onnx_ir.Shape([1, classes, "rows", "columns"])
-    else:
-        model.graph.outputs[0].shape = onnx_ir.Shape([1, "height", "width"])
+    classes = pixels.network.config.num_classes
+    sides = [classes, "rows", "columns"] if pixels.outputs == "logits" else ["height", "width"]
+    model.graph.outputs[0].shape = onnx_ir.Shape([1, *sides])
     return model
 
 
@@ -99,11 +97,7 @@ def narrow_onnx(model: onnx_ir.Model, size: tuple[int, int]) -> None:
 
 
 def save_onnx(model: onnx_ir.Model, path: Path, info: NetworkInfo) -> list[Path]:
-    """Write a model with its weights and its description into one file.
-
-    Returns:
-        The file.
-    """
+    """Write a model with its weights and its description into one file."""
     import onnx_ir
 
     model.metadata_props[KEY] = info.to_json()

@@ -65,11 +65,7 @@ def narrow_openvino(model: openvino.Model, size: tuple[int, int]) -> None:
 
 
 def save_openvino(model: openvino.Model, path: Path, info: NetworkInfo) -> list[Path]:
-    """Write a model and its description; in float16 if its precision is fp16.
-
-    Returns:
-        The files that were written, the one that is opened last.
-    """
+    """Write a model and its description; in float16 if its precision is fp16."""
     import openvino
 
     model.set_rt_info(info.to_json(), KEY)

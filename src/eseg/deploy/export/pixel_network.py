@@ -68,11 +68,7 @@ class PixelNetwork(nn.Module):
     def forward(
         self, pixels: UInt8[Tensor, "batch height width 3"]
     ) -> Float[Tensor, "batch classes rows columns"] | UInt8[Tensor, "batch height width"]:
-        """Return logits or labels of one RGB image.
-
-        Args:
-            pixels: RGB of 8 bits as in memory, channels last; any size from 1x1.
-        """
+        """Return logits or labels of one RGB image of any size from 1x1, channels last."""
         image = pixels.float()  # at once: TensorRT knows 8-bit inputs, but no arithmetic on them
         if self.normalise == "pixels":
             image = _planes(self._normalised(image))
@@ -129,14 +125,9 @@ def _planes(image: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _scale_input(network: ESeg, factor: Tensor) -> bool:
-    """Change a network to expect images divided by `factor`, if one convolution alone reads them.
+    """Change a network to expect images divided by `factor`, (1, channels, 1, 1).
 
-    Args:
-        network: Changed in place, or left as it is.
-        factor: Per channel, (1, channels, 1, 1).
-
-    Returns:
-        True if it could be done.
+    Returns False, and leaves it as it is, unless one convolution alone reads the image.
     """
     readers: list[nn.Conv2d] = []
 

@@ -24,12 +24,7 @@ _OTHER_NORMALISATIONS = {
 
 @dataclass(frozen=True)
 class LogitsDifference:
-    """Distance between the logits of one image, as shares of the range of the checkpoint's.
-
-    Attributes:
-        largest: The largest absolute difference.
-        mean: The mean absolute difference.
-    """
+    """Absolute differences of an image's logits, as shares of the range of the checkpoint's."""
 
     largest: float
     mean: float

@@ -96,7 +96,8 @@ def verify(
         image = np.ascontiguousarray(sample.image)[None]
         expected, given = reference.label(image).ids[0], exported.label(image).ids[0]
         tally.add(ComparedImage(sample.name, sample.image, expected, given), sample.mask, resized)
-    if not tally.labelled:
+    labelled = int(tally.expected.matrix.sum())
+    if not labelled:
         raise DataError(
             f"{data.dataset}: no pixel of split '{split}' has a label, so that there is no mIoU to "
             "compare; take another split"
@@ -111,7 +112,7 @@ def verify(
         images=count,
         resized=tally.resized,
         agreement=tally.equal / tally.pixels,
-        labelled_agreement=tally.labelled_equal / tally.labelled,
+        labelled_agreement=tally.labelled_equal / labelled,
         expected=scores(tally.expected.matrix, absent_counts=absent),
         given=scores(tally.given.matrix, absent_counts=absent),
         worst=tally.worst,
@@ -131,7 +132,7 @@ class _Tally:
 
     def __init__(self, classes: int) -> None:
         self.expected, self.given = ConfusionMatrix(classes), ConfusionMatrix(classes)
-        self.resized = self.pixels = self.equal = self.labelled = self.labelled_equal = 0
+        self.resized = self.pixels = self.equal = self.labelled_equal = 0
         self._lowest = math.inf
 
     def add(self, compared: ComparedImage, mask: np.ndarray, resized: bool) -> None:
@@ -140,7 +141,6 @@ class _Tally:
         self.resized += resized
         self.pixels += equal.size
         self.equal += int(equal.sum())
-        self.labelled += int(labelled.sum())
         self.labelled_equal += int((equal & labelled).sum())
         truth = torch.from_numpy(np.array(mask))
         self.expected.update(torch.from_numpy(compared.expected), truth)
