@@ -3,8 +3,7 @@
 import numpy as np
 
 from eseg.streets.classes import BUILDING, CLASSES, PAVEMENT, TREE, WALL
-from eseg.streets.ground import draw_corridor
-from eseg.streets.layout import draw_scene
+from eseg.streets.layout import draw_corridor, draw_scene
 from eseg.streets.scene import NOTHING, Plane
 
 

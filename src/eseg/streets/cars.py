@@ -4,53 +4,41 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from eseg.streets.things import Car, CarShape, Colour
+from eseg.streets.scene import Car, CarShape, Colour
 
 Point3: TypeAlias = tuple[float, float, float]
 """(x, distance, height) in the street, in metres."""
 
+_BELT = 1.16
+"""Height in metres above which a car is narrower."""
 
-@dataclass(frozen=True)
-class Face:
-    """A flat part of a car.
 
-    Attributes:
-        corners: Its corners.
-        colour: Colour of its paint.
-        brightness: Factor on the colour, larger for faces that are turned upwards.
-        outer: True if it may extend beyond the faces painted before it.
-    """
+class Face(NamedTuple):
+    """A flat part of a car."""
 
     corners: tuple[Point3, ...]
-    colour: Colour
-    brightness: float
-    outer: bool
+    colour: Colour  # of its paint
+    brightness: float  # factor on the colour, larger for faces that are turned upwards
+    outer: bool  # True if it may extend beyond the faces painted before it
 
 
-@dataclass(frozen=True)
-class _Profile:
-    """Outline from the rear bumper over the roof to the front one, (metres from the rear, height).
+class _Profile(NamedTuple):
+    """Side view of a car; points are (metres from the rear, height)."""
 
-    Attributes:
-        outline: Corners of the painted body.
-        rear_window: Index of the corner at which the rear window's edge of the outline starts.
-        windscreen: The same for the windscreen.
-        side_windows: Polygons on the side.
-        width: Metres.
-    """
-
-    outline: tuple[tuple[float, float], ...]
-    rear_window: int
-    windscreen: int
+    outline: tuple[tuple[float, float], ...]  # from the rear bumper over the roof to the front one
+    panes: tuple[int, int]  # edges of the outline that hold rear window and windscreen
     side_windows: tuple[tuple[tuple[float, float], ...], ...]
-    width: float
+    width: float  # metres
 
     @property
     def length(self) -> float:
         return self.outline[-1][0]
+
+    def half_width(self, height: float) -> float:
+        """Return half of the width at a height: the cabin is narrower than the body."""
+        return self.width / 2 if height < _BELT else 0.84 * (self.width / 2)
 
 
 # fmt: off
@@ -58,8 +46,7 @@ _PROFILES = {
     CarShape.SALOON: _Profile(
         outline=((0.0, 0.3), (0.0, 0.8), (0.2, 0.98), (0.8, 1.0), (1.35, 1.42),
                  (2.65, 1.45), (3.4, 0.98), (4.3, 0.84), (4.5, 0.6), (4.5, 0.3)),
-        rear_window=3,
-        windscreen=5,
+        panes=(3, 5),
         side_windows=(((1.05, 1.02), (1.45, 1.35), (1.98, 1.37), (1.98, 1.01)),
                       ((2.08, 1.01), (2.08, 1.37), (2.6, 1.37), (3.15, 1.0))),
         width=1.76,
@@ -67,8 +54,7 @@ _PROFILES = {
     CarShape.HATCHBACK: _Profile(
         outline=((0.0, 0.3), (0.0, 0.82), (0.1, 1.0), (0.45, 1.44), (2.2, 1.5),
                  (3.0, 1.0), (3.75, 0.84), (3.9, 0.55), (3.9, 0.3)),
-        rear_window=2,
-        windscreen=4,
+        panes=(2, 4),
         side_windows=(((0.45, 1.03), (0.65, 1.37), (1.45, 1.41), (1.45, 1.02)),
                       ((1.55, 1.02), (1.55, 1.41), (2.15, 1.42), (2.78, 1.02))),
         width=1.72,
@@ -76,8 +62,7 @@ _PROFILES = {
     CarShape.SUV: _Profile(
         outline=((0.0, 0.35), (0.0, 1.0), (0.1, 1.12), (0.4, 1.68), (2.7, 1.72),
                  (3.35, 1.14), (4.3, 1.04), (4.5, 0.75), (4.5, 0.35)),
-        rear_window=2,
-        windscreen=4,
+        panes=(2, 4),
         side_windows=(((0.4, 1.16), (0.6, 1.57), (1.75, 1.6), (1.75, 1.15)),
                       ((1.85, 1.15), (1.85, 1.6), (2.62, 1.6), (3.12, 1.15))),
         width=1.88,
@@ -85,16 +70,12 @@ _PROFILES = {
     CarShape.VAN: _Profile(
         outline=((0.0, 0.35), (0.0, 1.1), (0.03, 1.25), (0.1, 2.05), (3.6, 2.1),
                  (4.4, 1.28), (4.9, 1.08), (5.0, 0.7), (5.0, 0.35)),
-        rear_window=2,
-        windscreen=4,
+        panes=(2, 4),
         side_windows=(((2.75, 1.32), (2.75, 1.92), (3.5, 1.92), (4.05, 1.32)),),
         width=1.95,
     ),
 }
 # fmt: on
-
-_BELT = 1.16
-"""Height in metres above which a car is narrower."""
 
 _GLASS: Colour = (0.20, 0.24, 0.28)
 _RUBBER: Colour = (0.07, 0.07, 0.08)
@@ -108,11 +89,10 @@ _WHEEL = tuple((math.cos(k * math.pi / 6), math.sin(k * math.pi / 6)) for k in r
 def car_footprint(car: Car) -> tuple[float, float, float, float]:
     """Return the ground below a car: (left x, right x, near distance, far distance)."""
     profile = _PROFILES[car.shape]
+    across, along = profile.width, profile.length
     if car.across:
-        half = profile.length / 2
-        return car.x - half, car.x + half, car.distance, car.distance + profile.width
-    half = profile.width / 2
-    return car.x - half, car.x + half, car.distance, car.distance + profile.length
+        across, along = along, across
+    return car.x - across / 2, car.x + across / 2, car.distance, car.distance + along
 
 
 def car_faces(car: Car, viewer: float) -> list[Face]:
@@ -122,19 +102,21 @@ def car_faces(car: Car, viewer: float) -> list[Face]:
         car: The car.
         viewer: The camera's `x`, which determines the visible side.
     """
-    builder = _CarBuilder(car, _PROFILES[car.shape])
+    builder = _CarBuilder(car)
     builder.add_body()
     if not car.across:
-        builder.add_end(rear=car.away)
-    side = builder.visible_side(viewer)
-    if side is not None:
-        builder.add_side(side)
+        builder.add_end()
+    offset = viewer - car.x
+    if car.across:
+        builder.add_side(-1)
+    elif abs(offset) >= builder.profile.width / 2:  # else the camera sees neither side
+        builder.add_side(-1 if offset < 0 else 1)
     return builder.faces
 
 
 class _CarBuilder:
-    def __init__(self, car: Car, profile: _Profile) -> None:
-        self.car, self.profile = car, profile
+    def __init__(self, car: Car) -> None:
+        self.car, self.profile = car, _PROFILES[car.shape]
         self.faces: list[Face] = []
 
     def place(self, along: float, across: float, height: float) -> Point3:
@@ -147,79 +129,64 @@ class _CarBuilder:
         return car.x + across, car.distance + distance, height
 
     def add(
-        self,
-        corners: Sequence[tuple[float, float, float]],
-        colour: Colour,
-        brightness: float,
-        outer: bool = True,
+        self, corners: Sequence[Point3], colour: Colour, brightness: float, outer: bool = True
     ) -> None:
         placed = tuple(self.place(*corner) for corner in corners)
         self.faces.append(Face(placed, colour, brightness, outer))
 
     def add_body(self) -> None:
         """Add bonnet, roof, boot and windows, far faces first."""
-        outline, half = self.profile.outline, self.profile.width / 2
-        # The cabin is narrower than the body.
-        insets = [half if height < _BELT else 0.84 * half for _, height in outline]
-        edges = range(len(outline) - 1)
+        outline, half_width = self.profile.outline, self.profile.half_width
 
         def remoteness(k: int) -> float:
             middle = (outline[k][0] + outline[k + 1][0]) / 2
             return self.place(middle, 0.0, 0.0)[1]
 
-        for k in sorted(edges, key=remoteness, reverse=True):
+        for k in sorted(range(len(outline) - 1), key=remoteness, reverse=True):
             (l1, h1), (l2, h2) = outline[k], outline[k + 1]
-            w1, w2 = insets[k], insets[k + 1]
+            w1, w2 = half_width(h1), half_width(h2)
             upward = abs(l2 - l1) / math.hypot(l2 - l1, h2 - h1)
             quad = [(l1, -w1, h1), (l2, -w2, h2), (l2, w2, h2), (l1, w1, h1)]
             self.add(quad, self.car.colour, 0.68 + 0.42 * upward)
-            if k in (self.profile.rear_window, self.profile.windscreen):
+            if k in self.profile.panes:
                 pane = [_inset(corner, quad, 0.86) for corner in quad]
                 self.add(pane, _GLASS, 0.9 + 0.5 * upward, outer=False)
 
-    def add_end(self, rear: bool) -> None:
+    def add_end(self) -> None:
         """Add bumper, tyres, lamps and number plate of the end that faces the camera."""
-        half, along = self.profile.width / 2, 0.0 if rear else self.profile.length
+        half, along = self.profile.width / 2, 0.0 if self.car.away else self.profile.length
         belt = 0.8 if self.profile.outline[1][1] < 0.9 else 1.0
+        lamp, top = (_RED_LAMP, belt - 0.04) if self.car.away else (_HEADLAMP, 0.58)
 
-        def panel(
-            spans: tuple[tuple[float, float], ...], low: float, high: float, colour: Colour
-        ) -> None:
-            for left, right in spans:
-                corners = [(left, low), (right, low), (right, high), (left, high)]
-                placed = [(along, across, height) for across, height in corners]
-                self.add(placed, colour, 1.0, outer=low < 0.3)
+        def panel(left: float, right: float, low: float, high: float, colour: Colour) -> None:
+            corners = [
+                (along, left, low),
+                (along, right, low),
+                (along, right, high),
+                (along, left, high),
+            ]
+            self.add(corners, colour, 1.0, outer=low < 0.3)
 
-        def both(inner: float, outer: float) -> tuple[tuple[float, float], ...]:
-            return (-half * outer, -half * inner), (half * inner, half * outer)
+        def pair(inner: float, outer: float, low: float, high: float, colour: Colour) -> None:
+            panel(-half * outer, -half * inner, low, high, colour)
+            panel(half * inner, half * outer, low, high, colour)
 
-        lamp, top = (_RED_LAMP, belt - 0.04) if rear else (_HEADLAMP, 0.58)
-        panel(both(-0.98, 0.98)[1:], 0.12, 0.38, _RUBBER)
-        panel(both(0.55, 0.92), 0.0, 0.2, _RUBBER)
-        panel(both(0.66, 0.96), top - 0.17, top, lamp)
-        panel(((-0.27, 0.27),), 0.42, 0.53, _PLATE)
-
-    def visible_side(self, viewer: float) -> int | None:
-        """Return -1 or 1 for the side that the camera sees, or None if it sees neither."""
-        if self.car.across:
-            return -1
-        offset = viewer - self.car.x
-        if abs(offset) < self.profile.width / 2:
-            return None
-        return -1 if offset < 0 else 1
+        panel(-half * 0.98, half * 0.98, 0.12, 0.38, _RUBBER)
+        pair(0.55, 0.92, 0.0, 0.2, _RUBBER)
+        pair(0.66, 0.96, top - 0.17, top, lamp)
+        panel(-0.27, 0.27, 0.42, 0.53, _PLATE)
 
     def add_side(self, side: int) -> None:
-        """Add painted side, windows, sill and wheels."""
-        half, length = side * self.profile.width / 2, self.profile.length
-
-        def lean(height: float) -> float:
-            return half if height < _BELT else 0.84 * half
+        """Add painted side, windows, sill and wheels on the left (-1) or right (1)."""
+        length = self.profile.length
 
         def flat(
-            points: Sequence[tuple[float, float]], colour: Colour, bright: float, outer: bool
+            points: Sequence[tuple[float, float]], colour: Colour, brightness: float, outer: bool
         ) -> None:
-            placed = [(along, lean(height), height) for along, height in points]
-            self.add(placed, colour, bright, outer)
+            placed = [
+                (along, side * self.profile.half_width(height), height) for along, height in points
+            ]
+            self.add(placed, colour, brightness, outer)
 
         def wheel(axle: float, radius: float) -> list[tuple[float, float]]:
             return [(axle + radius * x, 0.33 + radius * y) for x, y in _WHEEL]

@@ -10,12 +10,12 @@ from typing import TypeAlias
 import numpy as np
 from PIL import Image, ImageDraw
 
-from eseg.streets.cars import Point3, car_faces, car_footprint
+from eseg.streets.cars import car_faces, car_footprint
 from eseg.streets.classes import CAR, PERSON, POLE, SIGN, TREE
 from eseg.streets.geometry import View
+from eseg.streets.scene import Car, Colour, Lamp, Person, Sign, SignShape, Thing, Tree
 from eseg.streets.style import SIGNALS
 from eseg.streets.textures import crowns
-from eseg.streets.things import Car, Colour, Lamp, Person, Sign, SignShape, Thing, Tree
 
 Point: TypeAlias = tuple[float, float]
 
@@ -67,17 +67,18 @@ class Canvas:
 
 def draw_thing(canvas: Canvas, view: View, thing: Thing, light: Light) -> None:
     """Paint an object of any kind."""
+    figure = _Billboard(canvas, view, thing, light)
     match thing:
         case Car():
             _draw_car(canvas, view, thing, light)
         case Person():
-            _draw_person(canvas, view, thing, light)
+            _draw_person(figure, thing)
         case Lamp():
-            _draw_lamp(canvas, view, thing, light)
+            _draw_lamp(figure, thing)
         case Sign():
-            _draw_sign(canvas, view, thing, light)
+            _draw_sign(figure, thing)
         case Tree():
-            _draw_tree(canvas, view, thing, light)
+            _draw_tree(figure, thing)
 
 
 def half_width(thing: Thing) -> float:
@@ -136,10 +137,10 @@ def _streak(
 class _Billboard:
     """A flat figure facing the camera; corners are metres right of and above its foot."""
 
-    def __init__(self, canvas: Canvas, view: View, x: float, distance: float, light: Light) -> None:
+    def __init__(self, canvas: Canvas, view: View, thing: Thing, light: Light) -> None:
         self.canvas, self.light = canvas, light
-        self.column, self.row = view.project(x, distance, 0.0)
-        self.scale = view.focal / distance
+        self.column, self.row = view.project(thing.x, thing.distance, 0.0)
+        self.scale = view.focal / thing.distance
 
     def fill(
         self, corners: Sequence[Point], colour: Colour, label: int | None, factor: float = 1.0
@@ -147,16 +148,13 @@ class _Billboard:
         points = [(self.column + self.scale * x, self.row - self.scale * y) for x, y in corners]
         self.canvas.polygon(points, self.light.on(colour, factor), label)
 
-    def disc(
-        self,
-        centre: Point,
-        radius: float,
-        colour: Colour,
-        label: int | None,
-        corners: Sequence[Point] = _CIRCLE,
+    def post(
+        self, width: float, top: float, taper: float, colour: Colour, label: int, shade: float
     ) -> None:
-        outline = [(centre[0] + radius * x, centre[1] + radius * y) for x, y in corners]
-        self.fill(outline, colour, label)
+        """Paint a post whose right half is darker; `taper` is the share of its width at the top."""
+        half, end = width / 2, taper * (width / 2)
+        self.fill([(-half, 0.0), (half, 0.0), (end, top), (-end, top)], colour, label)
+        self.fill([(0.0, 0.0), (half, 0.0), (end, top), (0.0, top)], colour, None, shade)
 
 
 def _bar(start: Point, end: Point, start_width: float, end_width: float) -> list[Point]:
@@ -172,8 +170,7 @@ def _bar(start: Point, end: Point, start_width: float, end_width: float) -> list
     ]
 
 
-def _draw_person(canvas: Canvas, view: View, person: Person, light: Light) -> None:
-    figure = _Billboard(canvas, view, person.x, person.distance, light)
+def _draw_person(figure: _Billboard, person: Person) -> None:
     size, turn, stride = person.height / 1.75, person.turn, 0.2 * person.stride
 
     def part(corners: Sequence[Point], colour: Colour, factor: float = 1.0) -> None:
@@ -200,18 +197,12 @@ def _draw_person(canvas: Canvas, view: View, person: Person, light: Light) -> No
     part([(0.115 * x, 1.64 + 0.13 * y) for x, y in _CIRCLE if y > -0.1], person.hair)
 
 
-def _draw_lamp(canvas: Canvas, view: View, lamp: Lamp, light: Light) -> None:
-    figure = _Billboard(canvas, view, lamp.x, lamp.distance, light)
-    half, top = lamp.width / 2, lamp.height
-    figure.fill(
-        [(-half, 0.0), (half, 0.0), (0.7 * half, top), (-0.7 * half, top)], lamp.colour, POLE
-    )
-    figure.fill([(0.0, 0.0), (half, 0.0), (0.7 * half, top), (0.0, top)], lamp.colour, None, 0.7)
-    figure.fill(_bar((0.0, top - 0.12), (lamp.reach, top + 0.15), 0.2, 0.16), lamp.colour, POLE)
-    head = (lamp.reach, top + 0.12)
-    figure.fill(
-        _bar((head[0] - 0.4, head[1]), (head[0] + 0.4, head[1]), 0.26, 0.26), lamp.colour, POLE, 0.8
-    )
+def _draw_lamp(figure: _Billboard, lamp: Lamp) -> None:
+    reach, top, colour = lamp.reach, lamp.height, lamp.colour
+    figure.post(lamp.width, top, 0.7, colour, POLE, 0.7)
+    figure.fill(_bar((0.0, top - 0.12), (reach, top + 0.15), 0.2, 0.16), colour, POLE)
+    head = _bar((reach - 0.4, top + 0.12), (reach + 0.4, top + 0.12), 0.26, 0.26)
+    figure.fill(head, colour, POLE, 0.8)
 
 
 _SQUARE = ((-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9))
@@ -234,33 +225,29 @@ _PLATES: dict[SignShape, tuple[Sequence[Point], Colour, Colour, Colour]] = {
 }
 
 
-def _draw_sign(canvas: Canvas, view: View, sign: Sign, light: Light) -> None:
-    figure = _Billboard(canvas, view, sign.x, sign.distance, light)
-    half, radius = sign.width / 2, sign.size / 2
-    top = sign.height + 0.6 * radius
-    figure.fill([(-half, 0.0), (half, 0.0), (half, top), (-half, top)], sign.colour, POLE)
-    figure.fill([(0.0, 0.0), (half, 0.0), (half, top), (0.0, top)], sign.colour, None, 0.75)
+def _draw_sign(figure: _Billboard, sign: Sign) -> None:
+    radius = sign.size / 2
+    figure.post(sign.width, sign.height + 0.6 * radius, 1.0, sign.colour, POLE, 0.75)
+
+    def plate(corners: Sequence[Point], scale: float, colour: Colour, label: int | None) -> None:
+        outline = [(scale * x, sign.height + scale * y) for x, y in corners]
+        figure.fill(outline, colour, label)
+
     outline, border, field, symbol = _PLATES[sign.shape]
-    centre = (0.0, sign.height)
-    figure.disc(centre, radius, border, SIGN, outline)
-    figure.disc(centre, radius * (0.74 if border == _RED else 0.88), field, None, outline)
+    plate(outline, radius, border, SIGN)
+    plate(outline, radius * (0.74 if border == _RED else 0.88), field, None)
     bar = [(-0.5, -0.12), (0.5, -0.12), (0.5, 0.12), (-0.5, 0.12)]
     if sign.shape in (SignShape.WARNING, SignShape.MANDATORY, SignShape.PARKING):
         bar = [(-0.12, -0.5), (0.12, -0.5), (0.12, 0.5), (-0.12, 0.5)]
-    figure.disc(centre, radius, symbol, None, bar)
+    plate(bar, radius, symbol, None)
 
 
 _TONES = np.minimum(np.outer(np.arange(256), np.arange(256)) // 128, 255).astype(np.uint8)
 """`_TONES[tone][light]`: a tone in the light of a crown, of which 128 leaves it unchanged."""
 
 
-def _draw_tree(canvas: Canvas, view: View, tree: Tree, light: Light) -> None:
-    figure = _Billboard(canvas, view, tree.x, tree.distance, light)
-    half, fork = tree.width / 2, tree.stem + 0.6 * tree.radius
-    figure.fill(
-        [(-half, 0.0), (half, 0.0), (0.6 * half, fork), (-0.6 * half, fork)], tree.bark, TREE
-    )
-    figure.fill([(0.0, 0.0), (half, 0.0), (0.6 * half, fork), (0.0, fork)], tree.bark, None, 0.7)
+def _draw_tree(figure: _Billboard, tree: Tree) -> None:
+    figure.post(tree.width, tree.stem + 0.6 * tree.radius, 0.6, tree.bark, TREE, 0.7)
     edge = max(2, round(2 * tree.radius * figure.scale))
     shape = crowns()[tree.crown]
     alpha, shade = (Image.fromarray(a) for a in (shape.alpha, shape.light))
@@ -268,20 +255,16 @@ def _draw_tree(canvas: Canvas, view: View, tree: Tree, light: Light) -> None:
         alpha, shade = (a.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for a in (alpha, shade))
     stencil = alpha.resize((edge, edge), Image.Resampling.NEAREST)
     shade = shade.resize((edge, edge), Image.Resampling.BILINEAR)
-    colours = _TONES[list(light.on(tree.leaves))].take(np.asarray(shade), axis=1)  # (3, edge, edge)
+    tones = _TONES[list(figure.light.on(tree.leaves))]  # (3, 256)
+    colours = tones.take(np.asarray(shade), axis=1)  # (3, edge, edge)
     middle = tree.stem + 0.85 * tree.radius
     corner = (figure.column - edge / 2, figure.row - figure.scale * middle - edge / 2)
-    canvas.paste(
-        Image.merge("RGB", [Image.fromarray(band) for band in colours]), stencil, corner, TREE
-    )
+    crown = Image.merge("RGB", [Image.fromarray(band) for band in colours])
+    figure.canvas.paste(crown, stencil, corner, TREE)
 
 
 def _draw_car(canvas: Canvas, view: View, car: Car, light: Light) -> None:
-    def at(corner: Point3) -> Point:
-        x, distance, height = corner
-        return view.project(x, max(distance, 0.5), height)
-
     for face in car_faces(car, view.scene.camera.x):
-        points = [at(corner) for corner in face.corners]
+        points = [view.project(x, max(far, 0.5), height) for x, far, height in face.corners]
         label = CAR if face.outer else None
         canvas.polygon(points, light.on(face.colour, face.brightness), label)

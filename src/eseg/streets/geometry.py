@@ -52,30 +52,20 @@ class View:
 
 @dataclass
 class Surfels:
-    """Surface elements that the pixels show; arrays of (height, width) except `nearest`.
+    """Surface elements that the pixels show; arrays of (height, width) except `nearest`."""
 
-    Attributes:
-        surface: int16 index into the scene's surfaces; 0 is the sky.
-        u: float32, metres along the surface.
-        v: float32, metres across the surface.
-        distance: float32, metres ahead.
-        footprint: float32, metres that one pixel covers; selects the mip level.
-        sunlit: float32 in [0, 1], share of the sunlight that falls on the surface.
-        nearest: float32 (width,), distance of the nearest plane in each column.
-    """
-
-    surface: np.ndarray
-    u: np.ndarray
-    v: np.ndarray
-    distance: np.ndarray
-    footprint: np.ndarray
-    sunlit: np.ndarray
-    nearest: np.ndarray
+    surface: np.ndarray  # int16 index into the scene's surfaces; 0 is the sky
+    u: np.ndarray  # float32, metres along the surface
+    v: np.ndarray  # float32, metres across the surface
+    distance: np.ndarray  # float32, metres ahead
+    footprint: np.ndarray  # float32, metres that one pixel covers; selects the mip level
+    sunlit: np.ndarray  # float32 in [0, 1], share of the sunlight that falls on the surface
+    nearest: np.ndarray  # float32 (width,), distance of the nearest plane in each column
 
 
-def trace(scene: Scene, view: View, shade: Shade) -> Surfels:
+def trace(view: View, shade: Shade) -> Surfels:
     """Find the surface that every pixel shows, ignoring the things in the street."""
-    height, width = view.size
+    scene, (height, width) = view.scene, view.size
     surfels = Surfels(
         surface=np.zeros((height, width), np.int16),
         u=np.zeros((height, width), np.float32),
@@ -85,10 +75,10 @@ def trace(scene: Scene, view: View, shade: Shade) -> Surfels:
         sunlit=np.ones((height, width), np.float32),
         nearest=np.full(width, scene.end, np.float32),
     )
-    _trace_ground(scene, view, surfels, shade)
-    _trace_backdrop(scene, view, surfels)
+    _trace_ground(view, surfels, shade)
+    _trace_backdrop(view, surfels)
     for plane in scene.planes:
-        _trace_plane(scene, view, surfels, shade, plane)
+        _trace_plane(view, surfels, shade, plane)
     return surfels
 
 
@@ -125,9 +115,9 @@ def _segment_index(segments: tuple[Segment, ...], where: np.ndarray) -> np.ndarr
     return np.maximum(np.searchsorted(starts, where, side="right") - 1, 0)
 
 
-def _trace_ground(scene: Scene, view: View, surfels: Surfels, shade: Shade) -> None:
+def _trace_ground(view: View, surfels: Surfels, shade: Shade) -> None:
     """Write the ground into the pixels below the horizon."""
-    ground, camera = scene.ground, scene.camera
+    scene, ground, camera = view.scene, view.scene.ground, view.scene.camera
     below = view.drop > camera.height / FAR  # (height, width)
     first = int(np.argmax(below.any(axis=1))) if below.any() else view.size[0]
     rows = slice(first, None)
@@ -180,44 +170,33 @@ def _lay_crossing(
         np.copyto(surface, np.int16(ground.paint), where=stripes)
 
 
-def _trace_backdrop(scene: Scene, view: View, surfels: Surfels) -> None:
+def _trace_backdrop(view: View, surfels: Surfels) -> None:
     """Write the plane that closes the street."""
-    distance = np.full(view.size[1], scene.end, np.float32)
+    backdrop = view.scene.backdrop
+    distance = np.full(view.size[1], view.scene.end, np.float32)
     across = view.slope * distance
-    index = _segment_index(scene.backdrop.segments, across)
+    index = _segment_index(backdrop.segments, across)
     footprint = distance / view.focal
-    sunlit = np.full(view.size[1], 0.35, np.float32)
-    lowest = np.full(view.size[1], -1.0, np.float32)
-    hit = _Hit(slice(None), distance, across, index, footprint, sunlit, lowest)
-    _paint(scene, view, surfels, scene.backdrop, hit)
+    hit = _Hit(slice(None), distance, across, index, footprint, sunlit=0.35, shadow=-1.0)
+    _paint(view, surfels, backdrop, hit)
 
 
 @dataclass
 class _Hit:
-    """Intersections of the columns of a slice with a plane; all arrays are (columns,).
+    """Intersections of the columns of a slice with a plane; all arrays are (columns,)."""
 
-    Attributes:
-        columns: The slice of the picture.
-        distance: Metres ahead; infinite where a column misses the plane.
-        along: Metres along the plane.
-        index: Segment of the plane.
-        footprint: Metres that a pixel covers.
-        sunlit: Share of the sunlight on the plane outside the shadow.
-        shadow: Height below which the plane is in the shadow.
-    """
-
-    columns: slice
-    distance: np.ndarray
-    along: np.ndarray
-    index: np.ndarray
-    footprint: np.ndarray
-    sunlit: np.ndarray
-    shadow: np.ndarray
+    columns: slice  # of the picture
+    distance: np.ndarray  # metres ahead; infinite where a column misses the plane
+    along: np.ndarray  # metres along the plane
+    index: np.ndarray  # segment of the plane
+    footprint: np.ndarray  # metres that a pixel covers
+    sunlit: np.ndarray | float  # share of the sunlight on the plane outside the shadow
+    shadow: np.ndarray | float  # height below which the plane is in the shadow
 
 
-def _trace_plane(scene: Scene, view: View, surfels: Surfels, shade: Shade, plane: Plane) -> None:
+def _trace_plane(view: View, surfels: Surfels, shade: Shade, plane: Plane) -> None:
     """Intersect the columns with a plane along the street, and write what they meet."""
-    offset = plane.x - scene.camera.x
+    scene, offset = view.scene, plane.x - view.scene.camera.x
     side = np.sign(plane.x)
     slope, curve = side * view.slope, side * scene.curve
     # The nearer root of curve * d^2 - slope * d + offset = 0, in a form that allows curve = 0.
@@ -234,8 +213,7 @@ def _trace_plane(scene: Scene, view: View, surfels: Surfels, shade: Shade, plane
     stretch = np.sqrt(np.maximum(distance / abs(offset), 1.0))
     footprint = distance / view.focal * stretch
     facing = 0.9 if side != scene.weather.side else 0.0
-    sunlit = np.full(len(distance), facing, np.float32)
-    shadow = shade.height(plane.x, distance) if facing else np.full(len(distance), -1.0)
+    sunlit, shadow = facing, shade.height(plane.x, distance) if facing else -1.0
 
     if plane.solid:
         starts = np.array([segment.start for segment in plane.segments] + [FAR])
@@ -252,11 +230,11 @@ def _trace_plane(scene: Scene, view: View, surfels: Surfels, shade: Shade, plane
         index = np.where(gap, beyond, index)
     distance = np.where(met, distance, np.inf)
     hit = _Hit(columns, distance, along, index, footprint, sunlit, shadow)
-    _paint(scene, view, surfels, plane, hit)
+    _paint(view, surfels, plane, hit)
     surfels.nearest[columns] = np.minimum(surfels.nearest[columns], distance)
 
 
-def _paint(scene: Scene, view: View, surfels: Surfels, plane: Plane, hit: _Hit) -> None:
+def _paint(view: View, surfels: Surfels, plane: Plane, hit: _Hit) -> None:
     """Write the plane into the pixels that see it."""
     columns, segments = hit.columns, plane.segments
     visible = np.isfinite(hit.distance)  # (columns,), as all arrays up to `highest`
@@ -273,10 +251,11 @@ def _paint(scene: Scene, view: View, surfels: Surfels, plane: Plane, hit: _Hit) 
     # Invisible columns have no pixels below their ceiling.
     ceiling = np.where(visible, top + cap_height, -np.inf).astype(np.float32)
 
-    highest = (np.float32(scene.camera.height) - ceiling) / distance
+    camera_height = np.float32(view.scene.camera.height)
+    highest = (camera_height - ceiling) / distance
     rows = slice(int(np.searchsorted(view.drop.max(axis=1), highest.min())), None)
     patch = (rows, columns)
-    height = np.float32(scene.camera.height) - view.drop[patch] * distance  # (rows, columns)
+    height = camera_height - view.drop[patch] * distance  # (rows, columns)
     seen = (height >= 0) & (height < ceiling)  # (rows, columns)
     shown, u, v = surfels.surface[patch], surfels.u[patch], surfels.v[patch]  # views
     np.copyto(shown, surface, where=seen)
@@ -284,7 +263,7 @@ def _paint(scene: Scene, view: View, surfels: Surfels, plane: Plane, hit: _Hit) 
     np.copyto(v, height, where=seen)
     np.copyto(surfels.distance[patch], distance, where=seen)
     np.copyto(surfels.footprint[patch], hit.footprint.astype(np.float32), where=seen)
-    sunlit = hit.sunlit.astype(np.float32) * (height > hit.shadow.astype(np.float32))
+    sunlit = np.asarray(hit.sunlit, np.float32) * (height > np.asarray(hit.shadow, np.float32))
     np.copyto(surfels.sunlit[patch], sunlit, where=seen)
     if (cap != NOTHING).any():
         np.copyto(shown, cap, where=seen & (height > top))

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from eseg.streets.ground import LEFT, RIGHT, Corridor
-from eseg.streets.scene import Camera, Crossing
-from eseg.streets.style import SIGNALS, STEELS, jitter
+from eseg.streets.scene import (
+    LEFT,
+    RIGHT,
+    Camera,
+    Car,
+    CarShape,
+    Colour,
+    Corridor,
+    Crossing,
+    Lamp,
+    Person,
+    Sign,
+    SignShape,
+    Thing,
+    Tree,
+)
+from eseg.streets.style import SIGNALS, STEELS, jitter, pick
 from eseg.streets.textures import CROWN_SHAPES
-from eseg.streets.things import Car, CarShape, Colour, Lamp, Person, Sign, SignShape, Thing, Tree
 
 _PAINTS: tuple[Colour, ...] = (
     (0.85, 0.85, 0.84),
@@ -51,7 +64,7 @@ def _in_crossing(crossing: Crossing | None, distance: float, margin: float = 0.0
 
 def _car(rng: np.random.Generator, x: float, distance: float, away: bool, across: bool) -> Car:
     shape = list(CarShape)[rng.choice(len(CarShape), p=[0.3, 0.3, 0.25, 0.15])]
-    paint = jitter(rng, _PAINTS[rng.integers(len(_PAINTS))], 0.03)
+    paint = jitter(rng, pick(rng, _PAINTS), 0.03)
     return Car(x, distance, shape, paint, away, across)
 
 
@@ -106,8 +119,8 @@ def _people(rng: np.random.Generator, corridor: Corridor) -> list[Thing]:
                 height=rng.uniform(1.55, 1.92),
                 top=_clothes(rng, 0.2, 0.9),
                 trousers=_clothes(rng, 0.1, 0.45),
-                skin=_SKINS[rng.integers(len(_SKINS))],
-                hair=_HAIRS[rng.integers(len(_HAIRS))],
+                skin=pick(rng, _SKINS),
+                hair=pick(rng, _HAIRS),
                 stride=rng.uniform(-1.0, 1.0),
                 turn=rng.uniform(0.7, 1.0),
             )
@@ -117,7 +130,7 @@ def _people(rng: np.random.Generator, corridor: Corridor) -> list[Thing]:
 
 def _clothes(rng: np.random.Generator, darkest: float, brightest: float) -> Colour:
     if rng.random() < 0.3:
-        return jitter(rng, SIGNALS[rng.integers(len(SIGNALS))], 0.05)
+        return jitter(rng, pick(rng, SIGNALS), 0.05)
     value, tint = rng.uniform(darkest, brightest), rng.uniform(-0.25, 0.25, 3)
     red, green, blue = np.clip(value + tint, 0.05, 0.95)
     return float(red), float(green), float(blue)
@@ -143,7 +156,7 @@ def _furniture(
         return free
 
     things: list[Thing] = []
-    steel = jitter(rng, STEELS[rng.integers(len(STEELS))])
+    steel = jitter(rng, pick(rng, STEELS))
     height, width = rng.uniform(5.0, 7.5), rng.uniform(0.28, 0.40)
     spacing = rng.uniform(9.0, 15.0)
     if rng.random() < 0.7:
@@ -153,7 +166,7 @@ def _furniture(
                 things.append(Lamp(line, distance, height, width, steel, -side * 1.3))
     wanted, signs = rng.integers(1, 3), 0
     for _ in range(8):
-        distance, shape = rng.uniform(5.0, 13.0), list(SignShape)[rng.integers(len(SignShape))]
+        distance, shape = rng.uniform(5.0, 13.0), pick(rng, list(SignShape))
         size, middle = rng.uniform(1.0, 1.4), rng.uniform(2.1, 2.9)
         if signs < wanted and is_free(distance, 1.6):
             things.append(Sign(line, distance, middle, size, shape, 0.2, steel))
@@ -162,24 +175,18 @@ def _furniture(
         radius, spacing = rng.uniform(1.5, 2.7), rng.uniform(7.0, 13.0)
         distance = rng.uniform(5.0, 12.0)
         while distance < 50.0:
-            tree = _tree(rng, side * (kerb + 0.6), distance, radius, leaves)
+            tree = Tree(
+                x=side * (kerb + 0.6),
+                distance=distance,
+                radius=radius * rng.uniform(0.85, 1.15),
+                stem=rng.uniform(1.9, 2.6),
+                width=rng.uniform(0.26, 0.4),
+                crown=int(rng.integers(CROWN_SHAPES)),
+                flip=rng.random() < 0.5,
+                leaves=jitter(rng, leaves, 0.015),
+                bark=jitter(rng, pick(rng, _BARKS), 0.03),
+            )
             if is_free(distance, 1.5):
                 things.append(tree)
             distance += spacing * rng.uniform(0.8, 1.3)
     return things
-
-
-def _tree(
-    rng: np.random.Generator, x: float, distance: float, radius: float, leaves: Colour
-) -> Tree:
-    return Tree(
-        x=x,
-        distance=distance,
-        radius=radius * rng.uniform(0.85, 1.15),
-        stem=rng.uniform(1.9, 2.6),
-        width=rng.uniform(0.26, 0.4),
-        crown=int(rng.integers(CROWN_SHAPES)),
-        flip=rng.random() < 0.5,
-        leaves=jitter(rng, leaves, 0.015),
-        bark=jitter(rng, _BARKS[rng.integers(len(_BARKS))], 0.03),
-    )

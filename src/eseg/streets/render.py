@@ -13,7 +13,7 @@ from eseg.streets.classes import GRASS, PAVEMENT, ROAD
 from eseg.streets.figures import Canvas, Light, draw_thing, half_width, shadow_outline
 from eseg.streets.geometry import Shade, Surfels, View, trace
 from eseg.streets.layout import draw_scene
-from eseg.streets.scene import Scene
+from eseg.streets.scene import Lamp, Scene, Sign, Thing
 from eseg.streets.textures import (
     MIP_LEVELS,
     NOISE_SHIFTS,
@@ -23,7 +23,6 @@ from eseg.streets.textures import (
     sensor_noise,
     tile_atlas,
 )
-from eseg.streets.things import Lamp, Sign, Thing
 
 
 def render_scene(seed: int | Sequence[int], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -41,20 +40,20 @@ def render_scene(seed: int | Sequence[int], size: tuple[int, int]) -> tuple[np.n
     """
     scene = draw_scene(np.random.default_rng(np.random.SeedSequence(seed)))
     view, shadow = View(scene, size), Shade(scene)
-    surfels = trace(scene, view, shadow)
+    surfels = trace(view, shadow)
     things = sorted(
         (thing for thing in scene.things if _is_visible(thing, view, surfels)),
         key=lambda thing: -thing.distance,
     )
     labels = np.array([surface.label for surface in scene.surfaces], np.uint8)
     mask = labels.take(surfels.surface)
-    occlusion = _contact_shadows(scene, view, things)
+    occlusion = _contact_shadows(view, things)
     np.copyto(occlusion, np.float32(1.0), where=~_ON_GROUND.take(mask))
-    canvas = Canvas(_shade(scene, view, surfels, occlusion), mask)
+    canvas = Canvas(_shade(view, surfels, occlusion), mask)
     for thing in things:
         draw_thing(canvas, view, thing, _light_at(scene, shadow, thing))
     if scene.camera.bonnet:
-        _draw_bonnet(scene, view, canvas)
+        _draw_bonnet(view, canvas)
     return _expose(scene, canvas), np.array(canvas.mask)
 
 
@@ -79,12 +78,12 @@ def _is_visible(thing: Thing, view: View, surfels: Surfels) -> bool:
     return bool(surfels.nearest[middle] > thing.distance)
 
 
-def _contact_shadows(scene: Scene, view: View, things: Sequence[Thing]) -> np.ndarray:
+def _contact_shadows(view: View, things: Sequence[Thing]) -> np.ndarray:
     """Return the share of light on the ground between the things, float32 (height, width)."""
     height, width = view.size
     picture = Image.new("L", (width, height), 255)
     draw = ImageDraw.Draw(picture)
-    weather = scene.weather
+    weather = view.scene.weather
     sunny = max(weather.sun) > 0.2
     across = -weather.side / weather.elevation if sunny else 0.0
     lean = (across, -weather.skew * abs(across))
@@ -111,9 +110,9 @@ def _light_at(scene: Scene, shadow: Shade, thing: Thing) -> Light:
     return Light((red, green, blue), (veil[0], veil[1], veil[2]))
 
 
-def _shade(scene: Scene, view: View, surfels: Surfels, occlusion: np.ndarray) -> Image.Image:
+def _shade(view: View, surfels: Surfels, occlusion: np.ndarray) -> Image.Image:
     """Return the street with colour, texture, light and haze, as an RGB picture."""
-    weather, surfaces = scene.weather, scene.surfaces
+    camera, weather, surfaces = view.scene.camera, view.scene.weather, view.scene.surfaces
     index = surfels.surface.astype(np.intp)  # (height, width), as all arrays that `take` it
     density = np.array([surface.density for surface in surfaces], np.float32).take(index)
     offset = np.array([surface.tile * TILE_SIZE**2 for surface in surfaces], np.int32).take(index)
@@ -137,7 +136,7 @@ def _shade(scene: Scene, view: View, surfels: Surfels, occlusion: np.ndarray) ->
     brightness *= clear
     is_sky = index == 0
     reflecting = mirror.take(index) * clear if mirror.any() else None
-    sky = _sky(scene, view)  # three of (height, width)
+    sky = _sky(view)  # three of (height, width)
     bands: list[Image.Image] = []
     colours = np.array([surface.colour for surface in surfaces], np.float32)  # (surfaces, 3)
     for band in range(3):
@@ -149,15 +148,15 @@ def _shade(scene: Scene, view: View, surfels: Surfels, occlusion: np.ndarray) ->
         if reflecting is not None:
             value += reflecting * (sky[band] * np.float32(0.92) - value)
         np.copyto(value, sky[band], where=is_sky)
-        value *= np.float32(255 * scene.camera.exposure[band])
+        value *= np.float32(255 * camera.exposure[band])
         np.clip(value, 0, 255, out=value)
         bands.append(Image.fromarray(value.astype(np.uint8)))
     return Image.merge("RGB", bands)
 
 
-def _sky(scene: Scene, view: View) -> list[np.ndarray]:
+def _sky(view: View) -> list[np.ndarray]:
     """Return a gradient with clouds that shrink towards the horizon, one array per band."""
-    weather = scene.weather
+    weather, grain = view.scene.weather, view.scene.grain
     below = view.drop.min(axis=1) >= 0
     horizon_row = int(np.argmax(below)) if below.any() else view.size[0]
     up = np.maximum(-view.drop[:horizon_row], 0)  # (rows above the horizon, width)
@@ -165,8 +164,8 @@ def _sky(scene: Scene, view: View) -> list[np.ndarray]:
     depth = np.float32(30.0) / (up + np.float32(0.12))
     field = cloud_field()
     mask = len(field) - 1
-    row = ((depth * np.float32(3.2)).astype(np.int32) + scene.grain[0]) & mask
-    column = ((view.slope * depth * 2).astype(np.int32) + scene.grain[1]) & mask
+    row = ((depth * np.float32(3.2)).astype(np.int32) + grain[0]) & mask
+    column = ((view.slope * depth * 2).astype(np.int32) + grain[1]) & mask
     cover = field.reshape(-1).take(row * len(field) + column)
     cover -= np.float32(1.0 - 2.2 * weather.cover)
     cover *= np.float32(0.7)
@@ -182,19 +181,19 @@ def _sky(scene: Scene, view: View) -> list[np.ndarray]:
     return bands
 
 
-def _draw_bonnet(scene: Scene, view: View, canvas: Canvas) -> None:
+def _draw_bonnet(view: View, canvas: Canvas) -> None:
     """Draw the own car's bonnet at the lower border, without label."""
-    height, width = view.size
-    top = height * (1 - scene.camera.bonnet)
-    sky = tuple(round(90 * value) for value in scene.weather.horizon)
-    dark = tuple(round(40 * value) for value in scene.weather.horizon)
-    for lift, colour in ((0.0, dark), (0.012, sky)):
+    (height, width), bonnet = view.size, view.scene.camera.bonnet
+    top = height * (1 - bonnet)
+    red, green, blue = view.scene.weather.horizon
+    for lift, shine in ((0.0, 40), (0.012, 90)):
         outline = [
-            (width * (0.5 + 0.62 * x), top + height * (lift + 0.75 * scene.camera.bonnet * x * x))
+            (width * (0.5 + 0.62 * x), top + height * (lift + 0.75 * bonnet * x * x))
             for x in np.linspace(-1, 1, 25).tolist()
         ]
         outline += [(width * 1.2, height * 1.1), (-width * 0.2, height * 1.1)]
-        canvas.polygon(outline, (colour[0], colour[1], colour[2]), IGNORE_INDEX)
+        colour = (round(shine * red), round(shine * green), round(shine * blue))
+        canvas.polygon(outline, colour, IGNORE_INDEX)
 
 
 @lru_cache(maxsize=8)

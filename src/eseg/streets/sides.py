@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from eseg.streets.classes import BUILDING, WALL
-from eseg.streets.ground import LEFT, RIGHT, Corridor
-from eseg.streets.scene import NOTHING, Crossing, Facade, Plane, Segment
-from eseg.streets.style import Materials
+from eseg.streets.scene import LEFT, NOTHING, RIGHT, Corridor, Crossing, Facade, Plane, Segment
+from eseg.streets.style import Materials, pick
 
 
 def draw_sides(
@@ -93,11 +93,11 @@ class _SideBuilder:
     def draw_blind(self, x: float, label: int) -> Plane:
         """Draw masonry without windows, whose upper edge is out of sight from nearby."""
         height = self.rng.uniform(9.0, 14.0)
-        segments = [
-            Segment(start, self.materials.masonry(self.rng, label), height)
-            for start, _ in self._lots(10.0, 30.0)
-        ]
-        return Plane(x, tuple(segments), solid=True)
+
+        def masonry(start: float) -> Segment:
+            return Segment(start, self.materials.masonry(self.rng, label), height)
+
+        return Plane(x, self._segments(10.0, 30.0, masonry), solid=True)
 
     def _houses(self, x: float, gaps: float) -> tuple[Plane, Plane]:
         """Draw a row of houses, and the walls that close the gaps between them."""
@@ -116,8 +116,7 @@ class _SideBuilder:
                 brick, height = self.materials.masonry(rng, WALL), rng.uniform(1.5, 2.8)
                 walls.append(Segment(start, brick, height, coping, 0.14, self._posters()))
             else:
-                facade = facades[rng.integers(len(facades))]
-                houses.append(self._house(start, storeys, facade, glassy))
+                houses.append(self._house(start, storeys, pick(rng, facades), glassy))
                 walls.append(Segment(start, NOTHING))
         return Plane(x, tuple(houses), solid=True), Plane(x, tuple(walls), solid=False)
 
@@ -138,33 +137,31 @@ class _SideBuilder:
         """Draw a wall along the whole side, in stretches of slightly different height."""
         coping = self.materials.coping()
         brick = self.materials.masonry(self.rng, WALL)
-        segments = [
-            Segment(
-                start, brick, height * self.rng.uniform(0.92, 1.08), coping, 0.12, self._posters()
-            )
-            if free
-            else Segment(start, NOTHING)
-            for start, free in self._lots(15.0, 40.0)
-        ]
-        return Plane(x, tuple(segments), solid=False)
+
+        def stretch(start: float) -> Segment:
+            top = height * self.rng.uniform(0.92, 1.08)
+            return Segment(start, brick, top, coping, 0.12, self._posters())
+
+        return Plane(x, self._segments(15.0, 40.0, stretch), solid=False)
 
     def _posters(self) -> Facade | None:
         return self.materials.posters(self.rng) if self.rng.random() < 0.5 else None
 
     def _trees(self, x: float) -> Plane:
         height = self.rng.uniform(3.5, 9.0)
-        segments = [
-            Segment(
-                start,
-                self.materials.thicket(self.rng),
-                height * self.rng.uniform(0.8, 1.2),
-                ragged=0.16 * height,
-            )
-            if free
-            else Segment(start, NOTHING)
-            for start, free in self._lots(6.0, 14.0)
-        ]
-        return Plane(x, tuple(segments), solid=True)
+
+        def trees(start: float) -> Segment:
+            leaves, top = self.materials.thicket(self.rng), height * self.rng.uniform(0.8, 1.2)
+            return Segment(start, leaves, top, ragged=0.16 * height)
+
+        return Plane(x, self._segments(6.0, 14.0, trees), solid=True)
+
+    def _segments(
+        self, shortest: float, longest: float, draw: Callable[[float], Segment]
+    ) -> tuple[Segment, ...]:
+        """Draw one segment per lot, and leave the opening free."""
+        lots = self._lots(shortest, longest)
+        return tuple(draw(start) if free else Segment(start, NOTHING) for start, free in lots)
 
     def _lots(self, shortest: float, longest: float) -> list[tuple[float, bool]]:
         """Split the side into lots: (start, True if it may be built on)."""

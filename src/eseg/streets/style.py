@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from eseg.streets.classes import BUILDING, GRASS, PAVEMENT, ROAD, SKY, TREE, WALL
-from eseg.streets.scene import NOTHING, Facade, Surface, Weather
+from eseg.streets.scene import LEFT, NOTHING, RIGHT, Colour, Facade, Surface, Weather
 from eseg.streets.textures import Tile
-from eseg.streets.things import Colour
+
+ItemT = TypeVar("ItemT")
 
 
 class Finish(NamedTuple):
@@ -58,6 +60,8 @@ _LEAVES: tuple[Colour, ...] = (
     (0.66, 0.38, 0.15),  # late autumn
 )
 
+_ROOFS = ((0.50, 0.26, 0.20), (0.33, 0.33, 0.36), (0.42, 0.30, 0.25))
+
 STEELS: tuple[Colour, ...] = (
     (0.30, 0.32, 0.34),
     (0.55, 0.57, 0.58),
@@ -75,6 +79,11 @@ SIGNALS: tuple[Colour, ...] = (
     (0.13, 0.42, 0.25),
 )
 """Colours of traffic signs and of the boards above shops."""
+
+
+def pick(rng: np.random.Generator, items: Sequence[ItemT]) -> ItemT:
+    """Draw one of some items."""
+    return items[int(rng.integers(len(items)))]
 
 
 def jitter(rng: np.random.Generator, colour: Colour, amount: float = 0.04) -> Colour:
@@ -114,7 +123,7 @@ def draw_weather(rng: np.random.Generator) -> Weather:
         cover=cover,
         ambient=ambient,
         sun=sun,
-        side=int(rng.choice([-1, 1])),
+        side=int(rng.choice([LEFT, RIGHT])),
         elevation=rng.uniform(0.5, 1.8) if kind != "dusk" else rng.uniform(0.25, 0.6),
         skew=rng.uniform(-0.8, 0.8),
         haze=haze,
@@ -127,23 +136,17 @@ class Materials:
 
     Road and pavement share one paving, buildings and walls one set of masonries, trees and grass
     one colour of leaves: within each pair only the layout distinguishes the classes.
-
-    Attributes:
-        surfaces: All surfaces; the index of the sky is 0.
-        paving: Look of the carriageway and mostly of the pavement.
-        leaves: Colour of trees and grass.
-        masonries: Looks of buildings and walls.
     """
 
-    paving: Finish
-    leaves: Colour
-    masonries: tuple[Finish, ...]
+    paving: Finish  # of the carriageway and mostly of the pavement
+    leaves: Colour  # of trees and grass
+    masonries: tuple[Finish, ...]  # of buildings and walls
     surfaces: list[Surface] = field(default_factory=lambda: [Surface(SKY, (0.0, 0.0, 0.0))])
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Materials:
         """Draw the season, one paving and three masonries."""
-        paving = _PAVINGS[rng.integers(len(_PAVINGS))].jittered(rng)
+        paving = pick(rng, _PAVINGS).jittered(rng)
         chosen = rng.choice(len(_MASONRIES), 3, replace=False)
         masonries = tuple(_MASONRIES[index].jittered(rng) for index in chosen)
         leaves = jitter(rng, _LEAVES[rng.choice(5, p=[0.25, 0.25, 0.2, 0.15, 0.15])], 0.03)
@@ -160,7 +163,7 @@ class Materials:
 
     def pavement(self, rng: np.random.Generator) -> int:
         """Add the pavement, in four scenes of five with the paving of the carriageway."""
-        other = _PAVINGS[rng.integers(len(_PAVINGS))].jittered(rng)
+        other = pick(rng, _PAVINGS).jittered(rng)
         return self.add((other if rng.random() < 0.2 else self.paving).on(PAVEMENT))
 
     def lawn(self) -> int:
@@ -173,8 +176,7 @@ class Materials:
 
     def masonry(self, rng: np.random.Generator, label: int) -> int:
         """Add brick, plaster or stone of a building or a wall."""
-        finish = self.masonries[rng.integers(len(self.masonries))]
-        return self.add(finish.jittered(rng, 0.02).on(label))
+        return self.add(pick(rng, self.masonries).jittered(rng, 0.02).on(label))
 
     def coping(self) -> int:
         """Add the cap stones of a wall."""
@@ -182,8 +184,8 @@ class Materials:
 
     def roof(self, rng: np.random.Generator) -> int:
         """Add red or grey tiles."""
-        colour = ((0.50, 0.26, 0.20), (0.33, 0.33, 0.36), (0.42, 0.30, 0.25))[rng.integers(3)]
-        return self.add(Surface(BUILDING, jitter(rng, colour), Tile.ROOF, 64.0, 0.10))
+        colour = jitter(rng, pick(rng, _ROOFS))
+        return self.add(Surface(BUILDING, colour, Tile.ROOF, 64.0, 0.10))
 
     def curtain_wall(self, rng: np.random.Generator) -> tuple[int, Facade]:
         """Add a slender grid of glass that mirrors the sky."""
@@ -211,8 +213,8 @@ class Materials:
             shop = self.add(
                 Surface(BUILDING, (0.24, 0.26, 0.28), Tile.PANES, 32.0, 0.22, mirror=0.15)
             )
-            hue = SIGNALS[rng.integers(len(SIGNALS))]
-            awning = self.add(Surface(BUILDING, jitter(rng, hue), Tile.PLASTER, 32.0, 0.04))
+            hue = jitter(rng, pick(rng, SIGNALS))
+            awning = self.add(Surface(BUILDING, hue, Tile.PLASTER, 32.0, 0.04))
         return Facade(
             pitch=rng.uniform(1.7, 3.4),
             width=rng.uniform(0.36, 0.58),
@@ -226,12 +228,12 @@ class Materials:
             frame=self.add(Surface(BUILDING, jitter(rng, frame_colour))),
             shop=shop,
             awning=awning,
-            pipe=self.add(Surface(BUILDING, jitter(rng, STEELS[rng.integers(len(STEELS))]))),
+            pipe=self.add(Surface(BUILDING, jitter(rng, pick(rng, STEELS)))),
         )
 
     def posters(self, rng: np.random.Generator) -> Facade:
         """Add posters on a wall, in the colours of traffic signs."""
-        hue = SIGNALS[rng.integers(len(SIGNALS))]
+        hue = pick(rng, SIGNALS)
         return Facade(
             pitch=rng.uniform(3.0, 7.0),
             width=rng.uniform(0.15, 0.35),

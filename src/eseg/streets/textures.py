@@ -19,29 +19,15 @@ TILE_SIZE = 256
 MIP_LEVELS = 5
 
 
-class Tile(IntEnum):
-    """Textures of surfaces."""
-
-    ASPHALT = 0
-    SETTS = 1
-    SLABS = 2
-    BRICK = 3
-    PLASTER = 4
-    FOLIAGE = 5
-    ROOF = 6
-    PANES = 7
+Tile = IntEnum("Tile", "ASPHALT SETTS SLABS BRICK PLASTER FOLIAGE ROOF PANES", start=0)
+"""Textures of surfaces."""
 
 
 class Crown(NamedTuple):
-    """Outline and shading of a tree crown.
+    """Outline and shading of a tree crown; both uint8 (size, size)."""
 
-    Attributes:
-        alpha: uint8 (size, size); 255 where there are leaves, else 0.
-        light: uint8 (size, size); 128 means unchanged; brighter towards the top.
-    """
-
-    alpha: np.ndarray
-    light: np.ndarray
+    alpha: np.ndarray  # 255 where there are leaves, else 0
+    light: np.ndarray  # 128 means unchanged; brighter towards the top
 
 
 def periodic_noise(
