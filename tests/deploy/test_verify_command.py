@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from eseg.checkpoint import load_checkpoint, save_checkpoint
 from eseg.cli import app
-from eseg.cli.verify_verbs import verify
+from eseg.cli.export_verbs import verify
 from eseg.deploy.export.export import export
 from eseg.deploy.export.quantise import MAX_DROP
 from eseg.deploy.verify import verify as module
