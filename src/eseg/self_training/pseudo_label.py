@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -61,10 +61,6 @@ class PseudoLabelConfig:
     class_thresholds: Mapping[str, float] = field(default_factory=dict)
     confidence: bool = False
     precision: Precision = "auto"
-
-    def engine_options(self, device: torch.device) -> EngineOptions:
-        """Return what the teacher is loaded with; raise `ValueError` if a scale is not above 0."""
-        return EngineOptions(str(device), self.precision, None, self.scales, self.flip)
 
     def thresholds(self, classes: ClassTable) -> dict[str, float]:
         """Return the threshold of every class.
@@ -129,8 +125,10 @@ def pseudo_label(
     """
     config = config or PseudoLabelConfig()
     device = device if isinstance(device, torch.device) else choose_device(device)
-    config.engine_options(device)  # refuses senseless scales
-    config.thresholds(teacher.classes)
+    options = EngineOptions(
+        device=str(device), precision=config.precision, scales=config.scales, flip=config.flip
+    )
+    thresholds = config.thresholds(teacher.classes)
     images, output = Path(images), Path(output)
     names = list_folder(images, output)
     folder = PseudoFolder(output, images, teacher.classes)
@@ -143,58 +141,44 @@ def pseudo_label(
         "precision": dtype_name(autocast_dtype(config.precision, device)),
     }
     peers = _Peers()
-    reporter = reporter if peers.rank == 0 else SILENT
-    with sole_writer(folder.path) if peers.rank == 0 else nullcontext():
-        return _label_all(teacher, folder, names, config, settings, peers, device, reporter)
+    is_main = peers.rank == 0
+    reporter = reporter if is_main else SILENT
+    with sole_writer(folder.path) if is_main else nullcontext():
+        if is_main:
+            folder.begin(settings, names)
+        peers.gather(None)
+        if not folder.is_begun(settings):
+            raise DataError(f"{folder.path}: all machines of the run have to see this folder")
 
+        engine = open_network(teacher, "torch", options)
+        todo = [n for n in names[peers.rank :: peers.world] if not folder.label(n).is_file()]
+        started = time.perf_counter()
+        limits = np.array(list(thresholds.values()), np.float32)
+        errors = {}
+        coming = _read_ahead(folder.images / name for name in todo)
+        coming = reporter.track(coming, total=len(todo), description="pseudo-labels")
+        for name, image in zip(todo, coming, strict=True):
+            if isinstance(image, DataError):
+                errors[name.as_posix()] = str(image)
+                continue
+            predicted, confidence = engine.label(image[None], with_confidence=True)
+            assert confidence is not None
+            labels = keep_confident(predicted[0], confidence[0], limits)
+            folder.write(name, labels, predicted[0], confidence[0] if config.confidence else None)
+        results = peers.gather((errors, len(todo) - len(errors), time.perf_counter() - started))
 
-def _label_all(
-    teacher: Checkpoint,
-    folder: PseudoFolder,
-    names: Sequence[Path],
-    config: PseudoLabelConfig,
-    settings: Mapping[str, Any],
-    peers: _Peers,
-    device: torch.device,
-    reporter: Reporter,
-) -> PseudoReport:
-    """Label the images that have no label yet, in a folder that nobody else writes."""
-    if peers.rank == 0:
-        folder.begin(settings, names)
-    peers.gather(None)
-    if not folder.is_begun(settings):
-        raise DataError(f"{folder.path}: all machines of the run have to see this folder")
-
-    engine = open_network(teacher, "torch", config.engine_options(device))
-    todo = [n for n in names[peers.rank :: peers.world] if not folder.label(n).is_file()]
-    started = time.perf_counter()
-    thresholds = config.thresholds(teacher.classes)
-    limits = np.array(list(thresholds.values()), np.float32)
-    errors = {}
-    images = _read_ahead(folder.images / name for name in todo)
-    images = reporter.track(images, total=len(todo), description="pseudo-labels")
-    for name, image in zip(todo, images, strict=True):
-        if isinstance(image, DataError):
-            errors[name.as_posix()] = str(image)
-            continue
-        predicted, confidence = engine.label(image[None], with_confidence=True)
-        assert confidence is not None
-        labels = keep_confident(predicted[0], confidence[0], limits)
-        folder.write(name, labels, predicted[0], confidence[0] if config.confidence else None)
-    results = peers.gather((errors, len(todo) - len(errors), time.perf_counter() - started))
-
-    skipped = {name: error for errors, _, _ in results for name, error in errors.items()}
-    labelled = [name for name in names if name.as_posix() not in skipped]
-    if not labelled:
-        raise DataError(_NONE_READABLE.format(folder.images, next(iter(skipped.values()))))
-    report = None
-    if peers.rank == 0:
-        count, seconds = sum(r[1] for r in results), max(r[2] for r in results)
-        speed = round(count / seconds, 3) if count else None
-        folder.write_dataset(labelled)
-        skipped = dict(sorted(skipped.items()))
-        report = write_pseudo_report(folder, labelled, skipped, thresholds, speed)
-    report = peers.gather(report)[0]
+        skipped = {name: error for errors, _, _ in results for name, error in errors.items()}
+        labelled = [name for name in names if name.as_posix() not in skipped]
+        if not labelled:
+            raise DataError(_NONE_READABLE.format(folder.images, next(iter(skipped.values()))))
+        report = None
+        if is_main:
+            count, seconds = sum(r[1] for r in results), max(r[2] for r in results)
+            speed = round(count / seconds, 3) if count else None
+            folder.write_dataset(labelled)
+            skipped = dict(sorted(skipped.items()))
+            report = write_pseudo_report(folder, labelled, skipped, thresholds, speed)
+        report = peers.gather(report)[0]
     assert report is not None
     return report
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from eseg.checkpoint import load_checkpoint
 from eseg.errors import CheckpointError
@@ -44,10 +42,6 @@ class InitialWeights:
             f"{total} tensors ({_counts(self.loaded)})"
         )
         return f"{text}; made anew {_counts(self.new)}, {self.reason}" if self.new else text
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values for JSON."""
-        return dataclasses.asdict(self) | {"path": str(self.path)}
 
 
 def load_initial_weights(network: ESeg, path: Path, classes: ClassTable) -> InitialWeights:

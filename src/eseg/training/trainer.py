@@ -11,8 +11,15 @@ from typing import Any, NamedTuple
 
 import torch
 
-from eseg.checkpoint import Checkpoint, describe_network
-from eseg.config import InitConfig, RunConfig, load_config, open_pseudo_labelled, open_split
+from eseg.checkpoint import describe_network
+from eseg.config import (
+    InitConfig,
+    RunConfig,
+    load_config,
+    open_pseudo_labelled,
+    open_split,
+    to_plain,
+)
 from eseg.data.dataset import SegmentationDataset
 from eseg.data.loaders import make_eval_loader, make_train_loader
 from eseg.data.samples import PseudoLabelled
@@ -23,10 +30,9 @@ from eseg.inference.evaluate import count_pixels
 from eseg.metrics import Scores, scores
 from eseg.models import create_model
 from eseg.reports.reporter import SILENT, Reporter
-from eseg.runtime.class_table import ClassTable
 from eseg.runtime.writing import sole_writer
 from eseg.training.distributed import Processes, is_same_everywhere, join_processes, share_network
-from eseg.training.initial_weights import InitialWeights, load_initial_weights
+from eseg.training.initial_weights import load_initial_weights
 from eseg.training.resuming import find_resumable, require_unused
 from eseg.training.run_folder import BEST, RunFolder
 from eseg.training.state import TrainingState
@@ -132,20 +138,34 @@ def _train(
     started = time.perf_counter()
     device = processes.device
     classes = data.val.classes
-    if not resume:
+    previous = None
+    if resume:
+        previous = find_resumable(output, config, classes, reporter)
+    else:
         require_unused(output)
-    previous = find_resumable(output, config, classes, reporter) if resume else None
     resumed_at = None if previous is None else previous.step
     if not is_same_everywhere(resumed_at or 0, processes):
         raise CheckpointError(
             f"{output}: the processes do not find the same checkpoint there; all machines of the "
             "run have to see the same folder"
         )
-    state, dtype, initial = _make_state(config, classes, previous, device)
-    del previous  # three times the size of the network
-    if initial is not None:
+
+    torch.manual_seed(config.seed)
+    # A resumed run has its weights already; the files it started from may be gone.
+    init = config.init if previous is None else InitConfig()
+    network = create_model(config.model, pretrained_backbone=init.pretrained_backbone)
+    initial = None
+    if init.checkpoint is not None:
+        initial = load_initial_weights(network, init.checkpoint, classes)
         reporter.say(str(initial))
-    stepper = Stepper(state, share_network(state.network, processes), config, processes, dtype)
+    network = network.to(device).to(memory_format=_layout(config))
+    dtype = autocast_dtype(config.train.precision, device)
+    state = TrainingState.start(network, config, dtype)
+    if previous is not None:
+        state.restore(previous)
+    del previous  # three times the size of the network
+
+    stepper = Stepper(state, share_network(network, processes), config, processes, dtype)
     batches = iter(
         make_train_loader(
             data.train,
@@ -168,7 +188,7 @@ def _train(
     last = None
     with closing(folder):
         if initial is not None:
-            folder.log(0, init=initial.to_dict())
+            folder.log(0, init=to_plain(initial))
         if resumed_at is None:
             folder.save(state)  # shows at once whether there is room for checkpoints
         with reporter.training(schedule.steps, state.step) as progress:
@@ -218,25 +238,6 @@ def _train(
         ending = f"nothing left to train: all {schedule.steps} steps were done before"
     reporter.say(f"{ending}, best weights {result.checkpoint}")
     return result
-
-
-def _make_state(
-    config: RunConfig, classes: ClassTable, previous: Checkpoint | None, device: torch.device
-) -> tuple[TrainingState, torch.dtype | None, InitialWeights | None]:
-    """Build the first state, the type for autocast, and a record of a new run's weights."""
-    torch.manual_seed(config.seed)
-    # A resumed run has its weights already; the files it started from may be gone.
-    init = config.init if previous is None else InitConfig()
-    network = create_model(config.model, pretrained_backbone=init.pretrained_backbone)
-    initial = None
-    if init.checkpoint is not None:
-        initial = load_initial_weights(network, init.checkpoint, classes)
-    network = network.to(device).to(memory_format=_layout(config))
-    dtype = autocast_dtype(config.train.precision, device)
-    state = TrainingState.start(network, config, dtype)
-    if previous is not None:
-        state.restore(previous)
-    return state, dtype, initial
 
 
 def _layout(config: RunConfig) -> torch.memory_format:
