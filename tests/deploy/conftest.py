@@ -1,10 +1,12 @@
 """Small networks as they are exported, and the finished run that they come from."""
 
+import onnx
 import pytest
 import torch
 
 from eseg.checkpoint import load_checkpoint
 from eseg.models import ModelConfig, create_model
+from eseg.runtime.network_info import KEY
 
 SMALL = ModelConfig(
     backbone="lite",
@@ -40,3 +42,16 @@ def small():
 def checkpoint(toy_run):
     """The checkpoint of a network that has learnt the toy data."""
     return load_checkpoint(toy_run.folder / "best.pt")
+
+
+@pytest.fixture(scope="session")
+def described():
+    """Copies an ONNX file, with another description in it."""
+
+    def copy(path, info, target):
+        model = onnx.load(path)
+        onnx.helper.set_model_props(model, {KEY: info.to_json()})
+        onnx.save(model, target)
+        return target
+
+    return copy

@@ -43,7 +43,7 @@ def test_a_data_set_to_verify_on_is_opened_before_the_export(best, tmp_path, mon
     monkeypatch.setattr(Checkpoint, "build_model", None)
     for data, part in [
         (tmp_path / "typo.yaml", "typo.yaml"),
-        ("streets", "other classes than the checkpoint"),
+        ("streets", "other classes than the network: "),
     ]:
         result = call(best, "--output", tmp_path / "net.onnx", "--verify", data)
         assert result.exit_code == 2

@@ -8,15 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from eseg.checkpoint import describe_network, load_checkpoint, save_checkpoint
+from eseg.checkpoint import describe_network, save_checkpoint
 from eseg.deploy.benchmark import timed_network
 from eseg.deploy.benchmark.timed_network import (
     STAGES,
     Subject,
     TimedNetwork,
     memory_mib,
-    open_subject,
-    steps_of,
     time_steps,
 )
 from eseg.models import PRESETS
@@ -96,20 +94,25 @@ def test_labels_of_a_checkpoint_are_the_predictors(toy_run, images, one_thread):
     assert 0 < memory["network"] < memory["process"]
 
 
-def test_the_network_gets_the_resized_image(toy_run, tmp_path, one_thread):
-    """A shorter side of 64 on a 256x256 image: the size that the Predictor gives the network."""
-    checkpoint = load_checkpoint(toy_run.folder / "best.pt")
-    data = checkpoint.run["data"] | {"resize": {"shorter_side": 64, "longer_side": None}}
-    path = tmp_path / "resizing.pt"
-    save_checkpoint(replace(checkpoint, run=checkpoint.run | {"data": data}), path)
-    engine = open_subject(Subject("x", path, "torch"))
-    steps = steps_of(engine, (256, 256))
-    image = np.random.default_rng(0).integers(0, 256, (1, 256, 256, 3), dtype=np.uint8)
-    x = steps["preprocess"](image)
-    assert tuple(x.shape) == (1, 3, 64, 64)
-    labels = steps["labels"](steps["network"](x))
-    assert labels.shape == (1, 256, 256)
-    np.testing.assert_array_equal(labels[0], Predictor(path, device="cpu")(image[0]).labels)
+@pytest.mark.parametrize("engine", ["torch", "onnxruntime"])
+def test_the_network_gets_the_resized_image(
+    exported, described, resizing, tmp_path, one_thread, engine
+):
+    """A shorter side of 32 on a 256x256 image: the size that the Predictor gives the network."""
+    if engine == "torch":
+        path = tmp_path / "resizing.pt"
+        save_checkpoint(resizing, path)
+    else:
+        path = described(exported("any.onnx"), resizing.describe(), tmp_path / "resizing.onnx")
+    network, seen = TimedNetwork(Subject("x", path, engine)), []
+    run = network._engine.network
+    network._engine.network = lambda x: seen.append(tuple(x.shape)) or run(x)
+    image = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    network.show([image])
+    labels = network.labels(0)
+    assert {*seen} == {(1, 3, 32, 32) if engine == "torch" else (1, 32, 32, 3)}
+    assert labels.shape == (256, 256)
+    np.testing.assert_array_equal(labels, Predictor(path, device="cpu")(image).labels)
 
 
 class Brighter(Engine):
@@ -160,27 +163,28 @@ def test_the_arithmetic_that_is_computed_in_is_listed(
     assert (loaded.precision, loaded.info.size) == (computed, (8, 8))
 
 
-def test_the_device_that_computes_is_waited_for_and_counted(toy_run, monkeypatch, one_thread):
-    """The CPU stands in for each device, and calls are recorded with the device asked for."""
-    asked = []
-    monkeypatch.setattr(
-        torch.accelerator, "synchronize", lambda device: asked.append(("wait", str(device)))
-    )
-    monkeypatch.setattr(
-        torch.cuda, "max_memory_allocated", lambda device: asked.append(("bytes", device)) or 2**21
-    )
-    for name, calls in [
-        ("cpu", []),
-        ("mps", [("wait", "mps")]),
-        ("cuda:1", [("wait", "cuda:1"), ("bytes", torch.device("cuda:1"))]),
-    ]:
-        network = TimedNetwork(Subject("toy", toy_run.folder / "best.pt", "torch"))
-        network._engine.device = torch.device(name)
-        asked.clear()
-        assert network._engine.runs_ahead == (name != "cpu")
-        network._engine.wait()
-        assert ("cuda" in network.memory()) == name.startswith("cuda")
-        assert asked == calls
+def test_the_device_that_computes_is_waited_for_and_its_memory_counted(
+    monkeypatch, tmp_path, images
+):
+    waits = []
+
+    class OnDevice(Brighter):
+        runs_ahead = True
+
+        def wait(self):
+            waits.append(None)
+
+        def device_bytes(self):
+            return 2**21
+
+    for engine, expected in ((Brighter(), 0), (OnDevice(), len(STAGES) + 1)):
+        monkeypatch.setattr(timed_network, "open_engine", lambda *_, loaded=engine, **__: loaded)
+        network = TimedNetwork(Subject("x", tmp_path / "x.onnx", "onnxruntime"))
+        network.show(images)
+        waits.clear()
+        network.turn(0)
+        assert len(waits) == expected
+        assert network.memory().get("cuda") == (2 if expected else None)
 
 
 def test_processes_of_exported_networks_are_free_of_torch():

@@ -1,3 +1,5 @@
+"""8-bit files that are as good as their checkpoint, and those that are refused."""
+
 import dataclasses
 import os
 import shutil
@@ -8,18 +10,20 @@ import onnx
 import pytest
 import yaml
 
-from eseg.config import DataConfig
-from eseg.deploy.export import int8_openvino, quantise
-from eseg.deploy.export.calibration import CalibrationImages
+from eseg.checkpoint import Checkpoint
+from eseg.config import DataConfig, open_split
+from eseg.deploy.export import int8_graphs, quantise
+from eseg.deploy.export.int8_graphs import CalibrationImages
 from eseg.deploy.export.quantise import export_int8
 from eseg.errors import DataError, ExportError
+from eseg.runtime.engine import Engine
 from eseg.runtime.engine_table import open_engine
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 
 
-AS_IT_IS = SimpleNamespace(preprocess=lambda images: images)
-"""Stands for an engine that does not resize."""
+AS_THEY_ARE = SimpleNamespace(preprocess=lambda images: images)
+"""Of an engine, all that calibration asks for."""
 
 
 @pytest.fixture
@@ -42,11 +46,12 @@ def test_an_8_bit_file_is_as_good_and_says_so(checkpoint, data, tmp_path, form, 
     written = {file.name for file in tmp_path.iterdir()}
     assert written == ({"net.onnx"} if form == "onnx" else {"net.xml", "net.bin"})
 
-    engine = open_engine(path)
-    info = engine.info
+    loaded = open_engine(path)
+    info = loaded.info
     assert (info.precision, info.size, info.outputs) == ("int8", size, outputs)
     pixels = np.random.default_rng(0).integers(0, 256, (1, 48, 72, 3), dtype=np.uint8)
-    assert engine.network(pixels).dtype == (np.uint8 if outputs == "labels" else np.float32)
+    output = loaded.network(loaded.preprocess(pixels))
+    assert output.dtype == (np.uint8 if outputs == "labels" else np.float32)
     if form == "onnx":
         check_convolutions(path)
 
@@ -77,8 +82,8 @@ def test_a_network_that_becomes_worse_is_refused(checkpoint, data, tmp_path, mon
         weight.const_value = onnx_ir.tensor(spoilt)
         return model
 
-    spoiling = quantise.INT8_FORMATS["onnx"]._replace(quantise=spoil)
-    monkeypatch.setitem(quantise.INT8_FORMATS, "onnx", spoiling)
+    tools = quantise.INT8_FORMATS["onnx"]._replace(quantise=spoil)
+    monkeypatch.setitem(quantise.INT8_FORMATS, "onnx", tools)
     path = tmp_path / "net.onnx"
     path.write_text("an older file")
     with pytest.raises(ExportError, match=r"loses \d\d\.\d\d points.*'val'.*`max_drop` 0\.3"):
@@ -95,20 +100,20 @@ def test_images_of_both_splits_are_refused(checkpoint, toy_dataset, tmp_path, mo
     described["splits"]["val"]["images"] = ["**/8.png", "**/1.png"]
     overlapping = tmp_path / "overlapping.yaml"
     overlapping.write_text(yaml.safe_dump(described))
-    monkeypatch.setitem(quantise.INT8_FORMATS, "onnx", None)
+    monkeypatch.setattr(Checkpoint, "build_model", None)
     for data in (
         DataConfig(dataset=overlapping),
         DataConfig(dataset=toy_dataset, val_split="train"),
         DataConfig(train_split="val"),
     ):
-        classes = quantise.open_split(data, "val").classes
+        classes = open_split(data, "val").classes
         same = dataclasses.replace(checkpoint, classes=classes)
         with pytest.raises(DataError, match="share images"):
             export_int8(same, tmp_path / "net.onnx", format="onnx", data=data)
 
 
 def test_other_classes_are_refused(checkpoint, toy_dataset, tmp_path):
-    with pytest.raises(DataError, match=r"class 0 is '.*' instead of 'ground'"):
+    with pytest.raises(DataError, match=r"the network: .*'road' instead of 'ground'"):
         export_int8(checkpoint, tmp_path / "net.onnx", format="onnx", data=DataConfig())
 
 
@@ -118,13 +123,13 @@ def test_an_image_that_cannot_be_read_is_named(checkpoint, toy_dataset, tmp_path
     (copy / "train" / "3.png").write_bytes(b"no image")
     data = DataConfig(dataset=copy / toy_dataset.name)
     with pytest.raises(DataError, match=r"3\.png"):
-        list(CalibrationImages(quantise.open_split(data, "train"), 100, AS_IT_IS))
+        list(CalibrationImages(open_split(data, "train"), 100, AS_THEY_ARE))
 
 
 def test_the_environment_is_as_it_was_after_nncf_was_imported(monkeypatch):
     monkeypatch.setenv("CI", "before")
     monkeypatch.delenv("NNCF_CI", raising=False)
-    with int8_openvino._environment(CI="true", NNCF_CI="1"):
+    with int8_graphs._environment(CI="true", NNCF_CI="1"):
         assert (os.environ["CI"], os.environ["NNCF_CI"]) == ("true", "1")
     assert os.environ["CI"] == "before"
     assert "NNCF_CI" not in os.environ
@@ -139,9 +144,35 @@ def test_calibration_images_are_spread_over_the_split():
             image = np.full((2, 3, 3), index, np.uint8)
             return dataclasses.make_dataclass("Sample", ["image"])(image)
 
-    seen = [int(image[0, 0, 0, 0]) for image in CalibrationImages(Numbers(), 4, AS_IT_IS)]
+    seen = [int(image[0, 0, 0, 0]) for image in CalibrationImages(Numbers(), 4, AS_THEY_ARE)]
     assert seen == [0, 2, 5, 7]
-    images = CalibrationImages(Numbers(), 100, AS_IT_IS)
+    images = CalibrationImages(Numbers(), 100, AS_THEY_ARE)
     assert len(images) == 10
     assert [len(list(images)) for _ in range(2)] == [10, 10], "they can be gone through again"
     assert next(iter(images)).shape == (1, 2, 3, 3)
+
+
+def test_calibration_images_have_the_size_that_the_network_gets(data, resizing):
+    class Resizing(Engine):
+        info = resizing.describe()
+
+        def network(self, x):
+            raise AssertionError("the network is not run")
+
+    images = [*CalibrationImages(open_split(data, "val"), 3, Resizing())]
+    assert [min(image.shape[1:3]) for image in images] == [32] * 3
+    assert {image.dtype for image in images} == {np.dtype(np.uint8)}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"images": 0}, "`images`: at least 1"),
+        ({"format": "pt2"}, "no 8-bit `format` 'pt2'; there are onnx, openvino"),
+        ({"size": (0, 4)}, "`size` 0x4"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_any_work(data, tmp_path, options, words):
+    options = {"format": "onnx", "data": data} | options
+    with pytest.raises(ExportError, match=words):
+        export_int8(tmp_path / "gone.pt", tmp_path / "net.onnx", **options)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import jaxtyping
 import numpy as np
-import onnx
 import pytest
 import torch
 import torch.nn.functional as F
@@ -17,7 +16,7 @@ import eseg
 from eseg.checkpoint import load_checkpoint
 from eseg.config import open_split
 from eseg.data.transforms import ResizeConfig
-from eseg.deploy.export.onnx_format import narrow_onnx, onnx_model, onnx_model_of, save_onnx
+from eseg.deploy.export.onnx_format import onnx_model_of, save_onnx
 from eseg.deploy.export.quantise import MAX_DROP
 from eseg.deploy.verify.reference import compare_logits, open_reference
 from eseg.deploy.verify.verification import Tolerance, percent
@@ -26,9 +25,9 @@ from eseg.deploy.verify.verify import AGREEMENT, verify
 from eseg.errors import DataError, ExportFileError
 from eseg.models import create_model
 from eseg.reports.reporter import Reporter
-from eseg.runtime import Predictor, engine
+from eseg.runtime import Predictor
 from eseg.runtime.engine_table import open_engine
-from eseg.runtime.network_info import KEY
+from eseg.runtime.onnxruntime import OnnxRuntimeEngine
 
 FIXED = (40, 56)
 
@@ -50,24 +49,16 @@ def stale(toy_run):
 
 
 @pytest.fixture(scope="module")
-def exports(checkpoint, stale, tmp_path_factory):
+def exports(checkpoint, exported, stale, tmp_path_factory):
     """A good export, the same for a single size, and the benchmark's broken ones for that size."""
     folder = tmp_path_factory.mktemp("exports")
-
-    def write(name, model, **options):
-        path = folder / f"{name}.onnx"
-        save_onnx(model, path, checkpoint.describe(**options))
-        return path
-
+    paths = {"good": exported("any.onnx"), "fixed": exported("fixed.onnx", size=FIXED)}
     jaxtyping.config.update("jaxtyping_disable", True)  # exporters cannot trace through the checks
-    good = onnx_model(checkpoint.build_model(), "logits")
-    paths = {"good": write("good", good)}
-    narrow_onnx(good, FIXED)
-    paths["fixed"] = write("fixed", good, size=FIXED)
     for name, broken, network in load_benchmark().networks(checkpoint, stale):
         if broken and name != "stale weights":
-            model = onnx_model_of(network, FIXED)
-            paths[name] = write(name, model, size=FIXED, outputs=network.outputs)
+            info = checkpoint.describe(size=FIXED, outputs=network.outputs)
+            paths[name] = folder / f"{name}.onnx"
+            save_onnx(onnx_model_of(network, FIXED), paths[name], info)
     jaxtyping.config.update("jaxtyping_disable", False)
     return paths
 
@@ -166,12 +157,12 @@ def test_a_named_engine_runs_the_file(exports, checkpoint, toy_run):
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
-def test_the_arithmetic_sets_the_tolerance(exports, checkpoint, toy_run, precision, tmp_path):
-    model = onnx.load(exports["good"])
-    text = checkpoint.describe(precision=precision).to_json()
-    onnx.helper.set_model_props(model, {KEY: text})
-    onnx.save(model, tmp_path / "told.onnx")
-    result = verify(tmp_path / "told.onnx", checkpoint, toy_run.config.data, limit=1)
+def test_the_arithmetic_sets_the_tolerance(
+    exports, described, checkpoint, toy_run, precision, tmp_path
+):
+    info = checkpoint.describe(precision=precision)
+    path = described(exports["good"], info, tmp_path / "told.onnx")
+    result = verify(path, checkpoint, toy_run.config.data, limit=1)
     assert result.tolerance == Tolerance(AGREEMENT[precision], MAX_DROP)
     assert AGREEMENT["fp32"] > AGREEMENT["fp16"] > AGREEMENT["int8"]
 
@@ -187,25 +178,12 @@ def test_a_file_for_one_size_gets_images_of_that_size(verified, toy_model):
     assert (expected == result.worst.expected).mean() > 0.999
 
 
-@pytest.fixture(scope="module")
-def resizing(checkpoint):
-    """The network as if it had been trained on images of a shorter side of 30 pixels."""
-    data = checkpoint.run["data"] | {"resize": {"shorter_side": 30}}
-    return dataclasses.replace(checkpoint, run=checkpoint.run | {"data": data})
-
-
-def described(path, info, target):
-    """A copy of an export with another description."""
-    model = onnx.load(path)
-    onnx.helper.set_model_props(model, {KEY: info.to_json()})
-    onnx.save(model, target)
-    return target
-
-
-def test_file_and_checkpoint_resize_images_themselves(exports, resizing, toy_run, tmp_path):
+def test_file_and_checkpoint_resize_images_themselves(
+    exports, described, resizing, toy_run, tmp_path
+):
     """Both get the images as they are, label them at their own size, and bring them to size."""
     path = described(exports["good"], resizing.describe(), tmp_path / "resizing.onnx")
-    assert Predictor(path).info.resize == resizing.resize == ResizeConfig(30)
+    assert Predictor(path).info.resize == resizing.resize == ResizeConfig(32)
     assert resizing.describe(size=FIXED).resize is None
     result = verify(path, resizing, toy_run.config.data)
     assert (result.failure, result.resized) == (None, 0)
@@ -219,25 +197,15 @@ def test_file_and_checkpoint_resize_images_themselves(exports, resizing, toy_run
     assert (in_file == in_torch).mean() > 0.9999
 
 
-def test_a_file_that_does_not_resize_is_caught(
-    exports, checkpoint, resizing, toy_run, tmp_path, monkeypatch
+def test_a_file_or_runtime_that_does_not_resize_is_caught(
+    exports, described, checkpoint, resizing, toy_run, tmp_path, monkeypatch
 ):
+    data = toy_run.config.data
     path = described(exports["good"], checkpoint.describe(), tmp_path / "forgetful.onnx")
-    assert verify(path, resizing, toy_run.config.data).failure is not None
+    assert verify(path, resizing, data).failure is not None
     path = described(exports["good"], resizing.describe(), tmp_path / "resizing.onnx")
-    reference = open_reference(resizing)
-    monkeypatch.setattr("eseg.deploy.verify.verify.open_reference", lambda _: reference)
-    preprocess = type(reference).preprocess
-    kept = engine.to_size
-
-    def with_resize(self, images):
-        with monkeypatch.context() as patch:
-            patch.setattr(engine, "to_size", kept)
-            return preprocess(self, images)
-
-    monkeypatch.setattr(type(reference), "preprocess", with_resize)
-    monkeypatch.setattr(engine, "to_size", lambda image, resize: image)
-    assert verify(path, resizing, toy_run.config.data).failure is not None
+    monkeypatch.setattr(OnnxRuntimeEngine, "preprocess", lambda _, images: images)
+    assert verify(path, resizing, data).failure is not None
 
 
 def test_a_limit_takes_images_from_all_over_the_split(exports, checkpoint, toy_run):
@@ -277,7 +245,7 @@ def test_other_weights_are_named(exports, checkpoint, toy_run):
 def test_what_cannot_be_compared_is_refused(exports, checkpoint, toy_run, toy_dataset, tmp_path):
     data, good = toy_run.config.data, exports["good"]
     classes = dataclasses.replace(checkpoint.classes, names=("ground", "box", "cone"))
-    with pytest.raises(DataError, match=r"good.onnx has other classes.*'ball' instead of 'cone'"):
+    with pytest.raises(DataError, match=r"any.onnx has other classes.*'ball' instead of 'cone'"):
         verify(good, dataclasses.replace(checkpoint, classes=classes), data)
 
     described = yaml.safe_load(toy_dataset.read_text()) | {"root": str(toy_dataset.parent)}
