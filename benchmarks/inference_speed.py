@@ -189,7 +189,7 @@ def main() -> None:
     noise = measure_noise(load_checkpoint(options.checkpoint), options)
     rows = summarise(result, noise)
     for table in benchmark_tables(result):
-        print_table(Console(), table)
+        print_table(table)
     for line in [*benchmark_notes(result), *benchmark_warnings(result)]:
         Console().print(line, highlight=False, soft_wrap=True)
     print_summary(rows)

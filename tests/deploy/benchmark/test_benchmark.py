@@ -25,8 +25,8 @@ from eseg.deploy.benchmark.benchmark_report import (
 from eseg.deploy.benchmark.matrix_products import MatrixProducts
 from eseg.deploy.benchmark.processes import Remote
 from eseg.deploy.benchmark.profile import Profile, profile
+from eseg.deploy.benchmark.subjects import TimedPicture, draw_picture, load_picture
 from eseg.deploy.benchmark.timed_network import LoadedNetwork, Subject
-from eseg.deploy.benchmark.timed_picture import TimedPicture, draw_picture, load_picture
 from eseg.errors import BenchmarkError, ImageError
 from eseg.models import PRESETS
 from eseg.runtime.class_table import ClassTable

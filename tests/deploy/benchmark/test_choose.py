@@ -8,13 +8,13 @@ from typer.testing import CliRunner
 from eseg.cli import app
 from eseg.cli.screen import print_table
 from eseg.deploy.benchmark import choose as module
-from eseg.deploy.benchmark.choose import PAPER_MIOU, Candidate, Choice, choose, members
-from eseg.deploy.benchmark.choose_report import (
+from eseg.deploy.benchmark.benchmark_report import (
     choice_dict,
     choice_notes,
     choice_table,
     choice_verdict,
 )
+from eseg.deploy.benchmark.choose import PAPER_MIOU, Candidate, Choice, choose, members
 from eseg.deploy.benchmark.profile import Profile
 from eseg.deploy.benchmark.timed_network import Subject
 from eseg.deploy.benchmark.timing import Times

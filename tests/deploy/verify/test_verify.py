@@ -19,8 +19,7 @@ from eseg.data.transforms import ResizeConfig
 from eseg.deploy.export.onnx_format import onnx_model_of, save_onnx
 from eseg.deploy.export.quantise import MAX_DROP
 from eseg.deploy.verify.reference import compare_logits, open_reference
-from eseg.deploy.verify.verification import Tolerance, percent
-from eseg.deploy.verify.verification_report import marked, worst_picture
+from eseg.deploy.verify.verification import Tolerance, marked, percent, worst_picture
 from eseg.deploy.verify.verify import AGREEMENT, verify
 from eseg.errors import DataError, ExportFileError
 from eseg.models import create_model
