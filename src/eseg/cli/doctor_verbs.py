@@ -92,10 +92,10 @@ class ProgressReporter(Reporter):
 
 
 def _print(diagnosis: Diagnosis) -> None:
-    from eseg.doctor.diagnosis_report import balance_table, finding_text, summary_line
+    from eseg.doctor.diagnosis import balance_table, summary_line
 
     for finding in diagnosis.findings:
-        text = finding_text(finding, diagnosis.config.root)
+        text = finding.text(diagnosis.config.root)
         line = Text.assemble((finding.severity, _STYLES[finding.severity]), f": {text}")
         console.print(line, soft_wrap=True)
     if diagnosis.balances:
