@@ -77,10 +77,10 @@ def doctor(
 
 
 def _print(diagnosis: Diagnosis) -> None:
-    from eseg.doctor.diagnosis_report import balance_table, finding_text, summary_line
+    from eseg.doctor.diagnosis import balance_table, summary_line
 
     for finding in diagnosis.findings:
-        complain(finding_text(finding, diagnosis.config.root), finding.severity, console)
+        complain(finding.text(diagnosis.config.root), finding.severity, console)
     if diagnosis.balances:
         print_table(balance_table(diagnosis))
     more = "; --json lists all files and classes" if diagnosis.findings else ""

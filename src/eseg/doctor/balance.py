@@ -20,19 +20,12 @@ RARE_SHARE = 0.01
 
 @dataclass(frozen=True)
 class Balance:
-    """Class counts of one split.
+    """Class counts of one split."""
 
-    Attributes:
-        pixels: Pixels per class, in the order of the ids.
-        images: Number of images that show each class.
-        unlabelled: Pixels without a label.
-        masks: Masks that were counted.
-    """
-
-    pixels: tuple[int, ...]
-    images: tuple[int, ...]
-    unlabelled: int
-    masks: int
+    pixels: tuple[int, ...]  # per class, in the order of the ids
+    images: tuple[int, ...]  # number of images that show each class
+    unlabelled: int  # pixels without a label
+    masks: int  # masks that were counted
 
     def share(self, label: int) -> float:
         """Return the share of the labelled pixels that a class has, in [0, 1]."""

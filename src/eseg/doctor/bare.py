@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from eseg.data.folder import FolderConfig
 from eseg.data.listing import SplitConfig
 from eseg.data.mask_values import MaskValues
 from eseg.doctor.diagnosis import Diagnosis, Readings, diagnose, read
-from eseg.doctor.facts import PairFacts, examine_pair
+from eseg.doctor.facts import FilePair, PairFacts, examine_pair, list_lines, pair_paths
 from eseg.doctor.findings import Finding, Kind, counted
 from eseg.doctor.folder_layout import Layout, find_layout
 from eseg.doctor.proposal import propose_classes
@@ -46,68 +47,54 @@ def examine_folder(
     if set(named) == {"train"}:
         named = _listed(folder, named["train"]) or named
     readings = read(named, "either", reporter=reporter, workers=workers)
-    findings = _without_partner(layout)
-    drawn = ()
+    findings = list(_without_partner(layout))
     if "val" not in readings.splits and "train" in readings.splits:
-        readings, found = _divide(readings)
-        findings.extend(found)
-        drawn = ("val",)
-    masks = [pair.mask for facts in readings.splits.values() for pair in facts if pair.mask]
+        readings, divided = _divide(readings)
+        findings.extend(divided)
+    masks = [pair.mask for pair in readings.facts if pair.mask]
     if not masks:
-        errors = [
-            str(error)
-            for facts in readings.splits.values()
-            for pair in facts
-            for error, _ in pair.errors
-        ]
-        raise DataError(f"{folder}: none of its masks can be read; {errors[0]}")
-    paths = (pair.mask_path for facts in readings.splits.values() for pair in facts)
-    proposal = propose_classes(_name_folders(folder, paths), masks)
+        error, _ = next(error for pair in readings.facts for error in pair.errors)
+        raise DataError(f"{folder}: none of its masks can be read; {error}")
+    proposal = propose_classes(_name_folders(folder, readings.facts), masks)
     readings = _read_again(readings, proposal.mask_values)
     config = FolderConfig(
         name=folder.name or "data",
         root=folder,
-        splits={split: _as_list(folder, facts) for split, facts in readings.splits.items()},
+        splits={
+            split: SplitConfig(lines=list_lines(folder, pair_paths(facts)))
+            for split, facts in readings.splits.items()
+        },
         classes=proposal.classes,
         mask_values=proposal.mask_values,
         ignore_index=proposal.ignore_index,
         ignore_colours=proposal.ignore_colours,
     )
-    return diagnose(
-        config,
-        readings,
-        [*findings, *_missing_splits(folder, readings)],
-        is_proposed=True,
-        drawn=drawn,
-    )
+    findings.extend(_missing_splits(folder, readings))
+    return diagnose(config, readings, findings, is_proposed=True)
 
 
-def _name_folders(folder: Path, masks: Iterable[Path | None]) -> list[Path]:
+def _name_folders(folder: Path, facts: Iterable[PairFacts]) -> list[Path]:
     """List folders that may hold a list of names: the data set's, and those above the masks."""
-    parents = {path.parent for path in masks if path is not None}
+    parents = {pair.mask_path.parent for pair in facts if pair.mask_path}
     above = {parent for path in parents for parent in path.parents if parent.is_relative_to(folder)}
     return [folder, *sorted((parents | above) - {folder})]
 
 
-def _missing_splits(folder: Path, readings: Readings) -> list[Finding]:
+def _missing_splits(folder: Path, readings: Readings) -> Iterator[Finding]:
     missing = [split for split in ("train", "val") if split not in readings.splits]
-    if not missing:
-        return []
-    held = ", ".join(
-        f"{counted(len(facts), 'pair')} for '{split}'" for split, facts in readings.splits.items()
-    )
-    return [
-        Finding(
+    if missing:
+        held = ", ".join(
+            f"{counted(len(facts), 'pair')} for '{split}'"
+            for split, facts in readings.splits.items()
+        )
+        yield Finding(
             "missing split",
             f"{folder}: there is {held}, nothing for {' and '.join(missing)}: training needs both "
             "train and val; add pairs, in folders with these names",
         )
-    ]
 
 
-def _listed(
-    folder: Path, pairs: Sequence[tuple[Path, Path]]
-) -> dict[str, list[tuple[Path, Path]]] | None:
+def _listed(folder: Path, pairs: Sequence[FilePair]) -> dict[str, list[FilePair]] | None:
     """Return the splits of lists in the layout of VOC, or None unless they name every pair."""
     for lists in sorted(folder.rglob("ImageSets/Segmentation")):
         splits = {}
@@ -131,50 +118,33 @@ def _read_again(readings: Readings, mask_values: MaskValues) -> Readings:
         )
         for split, facts in readings.splits.items()
     }
-    return Readings(splits, readings.seconds)
+    return replace(readings, splits=splits)
 
 
-def _as_list(root: Path, facts: tuple[PairFacts, ...]) -> SplitConfig:
-    lines = [
-        f"{pair.image_path.relative_to(root).as_posix()}\t"
-        f"{pair.mask_path.relative_to(root).as_posix()}"
-        for pair in facts
-        if pair.mask_path
-    ]
-    return SplitConfig(lines=tuple(lines))
-
-
-def _without_partner(layout: Layout) -> list[Finding]:
+def _without_partner(layout: Layout) -> Iterator[Finding]:
     """Report files that no pair uses."""
-    kinds = ", ".join(sorted({path.suffix.lower() for path in layout.not_read}))
-    cases: list[tuple[Kind, tuple[Path, ...], str, str, str]] = [
-        (
-            "image without mask",
-            layout.images_without_mask,
-            "there is no mask for this image",
-            "such image",
-            ": it is not used; add a mask with the image's name",
-        ),
-        (
-            "mask without image",
-            layout.masks_without_image,
-            "there is no image for this mask",
-            "such mask",
-            ": it is not used; add an image with the mask's name",
-        ),
-        (
+    lone: tuple[tuple[Kind, tuple[Path, ...], str, str, str], ...] = (
+        ("image without mask", layout.images_without_mask, "image", "mask", "a mask"),
+        ("mask without image", layout.masks_without_image, "mask", "image", "an image"),
+    )
+    for kind, files, role, partner, missing in lone:
+        if files:
+            yield Finding(
+                kind,
+                f"{files[0]}: there is no {partner} for this {role} "
+                f"({counted(len(files), f'such {role}')}): it is not used; add {missing} with the "
+                f"{role}'s name",
+                files,
+            )
+    if layout.not_read:
+        kinds = ", ".join(sorted({path.suffix.lower() for path in layout.not_read}))
+        yield Finding(
             "unsupported format",
+            f"{layout.not_read[0]}: {kinds} files are not read "
+            f"({counted(len(layout.not_read), 'such file')}); convert them to PNG if they belong "
+            "to the data",
             layout.not_read,
-            f"{kinds} files are not read",
-            "such file",
-            "; convert them to PNG if they belong to the data",
-        ),
-    ]
-    return [
-        Finding(kind, f"{files[0]}: {problem} ({counted(len(files), noun)}){remedy}", files)
-        for kind, files, problem, noun, remedy in cases
-        if files
-    ]
+        )
 
 
 def _divide(readings: Readings) -> tuple[Readings, list[Finding]]:
@@ -187,12 +157,12 @@ def _divide(readings: Readings) -> tuple[Readings, list[Finding]]:
     train, val = [], []
     for pair in facts:
         (val if pair.image and pair.image.digest in chosen else train).append(pair)
-    splits = {"train": tuple(train), "val": tuple(val)}
-    splits |= {split: of_split for split, of_split in readings.splits.items() if split != "train"}
     finding = Finding(
         "divided here",
         f"there is no folder for validation: {len(val)} of {len(facts)} pairs, chosen by their "
         "contents, are proposed as split 'val'; if these are frames of videos, put whole videos "
         "into folders train and val instead, or val measures scenes that were trained on",
     )
-    return Readings(splits, readings.seconds), [finding]
+    others = {split: pairs for split, pairs in readings.splits.items() if split != "train"}
+    splits = {"train": tuple(train), "val": tuple(val), **others}
+    return replace(readings, splits=splits), [finding]

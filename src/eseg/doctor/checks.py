@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from statistics import median
 
@@ -36,13 +36,12 @@ def error_findings(config: FolderConfig, facts: Sequence[PairFacts]) -> Iterator
                 check_sizes(images, masks)
             except DataError as error:
                 groups[error.fault].append((str(error), pair.mask_path))
-    masks_by_path = {pair.mask_path: pair.mask for pair in facts if pair.mask}
     for fault, found in groups.items():
-        files = tuple(path for _, path in found)
-        proposal = ""
+        files, proposal = tuple(path for _, path in found), ""
         if fault == "colours for ids":
-            found_masks = [masks_by_path[path] for path in files if path in masks_by_path]
-            proposal = propose_colours(config, found_masks)
+            paths = set(files)
+            painted = [pair.mask for pair in facts if pair.mask and pair.mask_path in paths]
+            proposal = _propose_colours(config, painted)
         yield Finding(fault or "unreadable file", found[0][0], files, proposal)
     yield from _unknown_values(config, facts)
     yield from _palettes(config, facts)
@@ -86,16 +85,13 @@ def contradicting_palette(
     ]
 
 
-def propose_colours(config: FolderConfig, masks: Sequence[MaskFacts]) -> str:
+def _propose_colours(config: FolderConfig, masks: Sequence[MaskFacts]) -> str:
     """Describe the meaning of the masks' colours according to the colours of the classes."""
     names = {entry.colour: entry.name for entry in config.classes}
-    pixels: dict[Value, int] = defaultdict(int)
+    pixels: Counter[Value] = Counter()
     for mask in masks:
-        for value, count in mask.values.items():
-            pixels[value] += count
-    if not pixels:
-        return ""
-    ordered = sorted(pixels, key=lambda value: -pixels[value])
+        pixels.update(mask.values)
+    ordered = [value for value, _ in pixels.most_common()]
     known = [f"{value} is {names[value]}" for value in ordered if value in names]
     other = [str(value) for value in ordered if value not in names]
     parts = []
@@ -131,13 +127,7 @@ def warning_findings(
 
 
 def masks_without_image(config: FolderConfig, split: str, known: set[Path]) -> Iterator[Finding]:
-    """Report masks that match a split's mask template and belong to no image.
-
-    Args:
-        config: The data set.
-        split: The name of the split.
-        known: The masks of all splits.
-    """
+    """Report masks of a split's template that no image has; `known` are the masks of all splits."""
     described = config.splits[split]
     if described.masks is None or described.is_list:
         return
@@ -163,40 +153,30 @@ def _as_pattern(template: str) -> tuple[str, str]:
 
 
 def _unknown_values(config: FolderConfig, facts: Sequence[PairFacts]) -> Iterator[Finding]:
-    labels, read = config.labels_by_value(), config.mask_reader()
+    labels = config.labels_by_value()
     masks: list[Path] = []
-    by_value: dict[Value, int] = defaultdict(int)
+    by_value: Counter[Value] = Counter()
     for pair in facts:
-        if pair.mask and pair.mask_path:
-            unlisted = unlisted_values(config, pair.mask, labels)
-            if unlisted:
-                masks.append(pair.mask_path)
-            for value in unlisted:
-                by_value[value] += 1
+        unlisted = unlisted_values(config, pair.mask, labels) if pair.mask else []
+        if unlisted and pair.mask_path:
+            masks.append(pair.mask_path)
+            by_value.update(unlisted)
     if masks:
-        ordered = sorted(by_value, key=lambda value: -by_value[value])
-        values = [f"{value} (in {counted(by_value[value], 'mask')})" for value in ordered]
-        yield Finding(
-            "unknown value", _refusal(read, masks[0]), tuple(masks), f"no label for {some(values)}"
-        )
-
-
-def _refusal(read: Callable[[Path], object], path: Path) -> str:
-    """Return training's error message about a mask."""
-    try:
-        read(path)
-    except DataError as error:
-        return str(error)
-    return f"{path}: was changed during the examination; repeat it"
+        values = [f"{value} (in {counted(n, 'mask')})" for value, n in by_value.most_common()]
+        message = f"{masks[0]}: was changed during the examination; repeat it"
+        try:
+            config.mask_reader()(masks[0])
+        except DataError as error:  # training's own message
+            message = str(error)
+        yield Finding("unknown value", message, tuple(masks), f"no label for {some(values)}")
 
 
 def _palettes(config: FolderConfig, facts: Sequence[PairFacts]) -> Iterator[Finding]:
     labels = config.labels_by_value()
-    found = []
-    for pair in facts:
-        wrong = contradicting_palette(config, pair.mask, labels) if pair.mask else []
-        if wrong:
-            found.append((pair, wrong))
+    found = [
+        (pair, contradicting_palette(config, pair.mask, labels)) for pair in facts if pair.mask
+    ]
+    found = [(pair, wrong) for pair, wrong in found if wrong]
     if not found:
         return
     pair, wrong = found[0]
@@ -221,14 +201,14 @@ def _orientations(split: str, facts: Sequence[PairFacts]) -> Iterator[Finding]:
     Different sizes are another finding. Equal sizes prove a quarter turn right unless the picture
     is square.
     """
-    unclear = []
+    unclear: list[tuple[PairFacts, int, int]] = []
     for pair in facts:
         if pair.image and pair.mask and pair.image.size == pair.mask.size:
-            orientations = {pair.image.orientation, pair.mask.orientation}
+            of_image, of_mask = pair.image.orientation, pair.mask.orientation
             height, width = pair.image.size
-            is_proved = height != width and not orientations.isdisjoint(_QUARTER_TURNS)
-            if len(orientations) == 2 and not is_proved:
-                unclear.append((pair, pair.image.orientation, pair.mask.orientation))
+            is_turned = of_image in _QUARTER_TURNS or of_mask in _QUARTER_TURNS
+            if of_image != of_mask and not (height != width and is_turned):
+                unclear.append((pair, of_image, of_mask))
     if unclear:
         pair, of_image, of_mask = unclear[0]
         yield Finding(

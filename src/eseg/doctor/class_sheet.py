@@ -10,7 +10,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from eseg.data.folder import check_sizes
 from eseg.data.reading import read_image
-from eseg.doctor.balance import Balance
 from eseg.doctor.diagnosis import Diagnosis
 from eseg.doctor.facts import PairFacts
 from eseg.doctor.findings import counted
@@ -36,18 +35,11 @@ _RED = (200, 30, 30)
 
 
 def sample_sheet(diagnosis: Diagnosis, first: int = 0) -> Image.Image:
-    """Draw samples of at most `ROWS` classes: each outlined in white and black, the rest faded.
+    """Draw samples of at most `ROWS` classes, from class `first` on, as an RGB picture.
 
-    Each picture shows the surroundings of one place of the class, enlarged where the class is
-    small. The row of a class without a single pixel says so.
-
-    Args:
-        diagnosis: An examined data set.
-        first: The first class on the sheet.
-
-    Returns:
-        RGB, a row per class, with the class's share of the labelled pixels and its number of
-        images per split.
+    A row holds the class's share of the labelled pixels and its number of images per split, and
+    pictures of places where it is, enlarged where the class is small: the class outlined in white
+    and black, the rest faded. The row of a class without a single pixel says so.
     """
     config = diagnosis.config
     end = min(first + ROWS, len(config.classes))
@@ -113,7 +105,10 @@ def _name_panel(diagnosis: Diagnosis, label: int) -> Panel:
     lines = [f"id {label}"]
     if entry.ids and entry.ids != (label,):
         lines[0] += f", in the files {', '.join(map(str, entry.ids[:4]))}"
-    lines += [f"{split}: {_share(balance, label)}" for split, balance in diagnosis.balances.items()]
+    for split, balance in diagnosis.balances.items():
+        images = balance.images[label]
+        share = f"{balance.share(label):.2%}, {counted(images, 'image')}" if images else "none"
+        lines.append(f"{split}: {share}")
     for number, line in enumerate(lines):
         text = shortened(line, small, _NAME_WIDTH)
         draw.text((0, 34 + 19 * number), text, fill=DIM, font=small)
@@ -122,19 +117,10 @@ def _name_panel(diagnosis: Diagnosis, label: int) -> Panel:
 
 def _absent_panel() -> Panel:
     """Draw a panel that says that a class has no samples."""
-    height, width = _TILE
-    picture = Image.new("RGB", (width, height), PAPER)
-    font = ImageFont.load_default(16)
-    ImageDraw.Draw(picture).text(
-        (16, height // 2), "occurs in no mask", fill=_RED, font=font, anchor="lm"
-    )
+    picture = Image.new("RGB", (_TILE[1], _TILE[0]), PAPER)
+    position, font = (16, _TILE[0] // 2), ImageFont.load_default(16)
+    ImageDraw.Draw(picture).text(position, "occurs in no mask", _RED, font, anchor="lm")
     return Panel(picture)
-
-
-def _share(balance: Balance, label: int) -> str:
-    if not balance.images[label]:
-        return "none"
-    return f"{balance.share(label):.2%}, {counted(balance.images[label], 'image')}"
 
 
 def _tile(diagnosis: Diagnosis, pair: PairFacts, label: int) -> Image.Image:
@@ -152,13 +138,10 @@ def _tile(diagnosis: Diagnosis, pair: PairFacts, label: int) -> Image.Image:
 
 
 def _window(inside: Bool[np.ndarray, "height width"]) -> tuple[int, int, int, int]:
-    """Find a window of the tile's proportions that shows much of a class.
+    """Find left, top, right and bottom of a window that shows much of a class.
 
-    Its area is about four times that of the class, and its sides are at least a quarter of the
-    largest window's.
-
-    Returns:
-        Its left, top, right and bottom.
+    It has the tile's proportions and about four times the area of the class; its sides are at least
+    a quarter of the largest window's.
     """
     rows, columns = inside.shape
     height, width = _TILE

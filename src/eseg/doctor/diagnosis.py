@@ -1,8 +1,9 @@
-"""Diagnosis of a data set: every file is read once, and every check is made."""
+"""Diagnosis of a data set: every file is read once, every check is made; its table and summary."""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,32 +16,36 @@ from eseg.doctor.balance import Balance, balance_findings, count_classes
 from eseg.doctor.checks import error_findings, masks_without_image, warning_findings
 from eseg.doctor.duplicates import duplicate_findings
 from eseg.doctor.facts import Expected, PairFacts, gather
-from eseg.doctor.findings import SEVERITIES, Finding
+from eseg.doctor.findings import SEVERITIES, Finding, counted
 from eseg.errors import DataError
 from eseg.reports.reporter import SILENT, Reporter
+from eseg.reports.table import Table
 
 _TOO_FEW = 20
 """In fewer randomly chosen masks than this, any class may be rare."""
+
+_SHOWN_CLASSES = 40
+"""Rows of the table of classes."""
 
 Pairs = Sequence[tuple[Path, Path | None]]
 
 
 @dataclass(frozen=True)
 class Readings:
-    """Facts about all files of a data set.
+    """Facts about all files of a data set."""
 
-    Attributes:
-        splits: Facts per split, in the split's order; pairs with a missing file are left out.
-        seconds: Total time for reading.
-    """
+    splits: dict[str, tuple[PairFacts, ...]]  # in the split's order, without missing files
+    seconds: float  # total time for reading
 
-    splits: dict[str, tuple[PairFacts, ...]]
-    seconds: float
+    @property
+    def facts(self) -> list[PairFacts]:
+        """Facts of all splits, one after another."""
+        return [pair for facts in self.splits.values() for pair in facts]
 
     @property
     def pairs(self) -> int:
         """Number of images that were read, with their masks if they have any."""
-        return sum(len(facts) for facts in self.splits.values())
+        return len(self.facts)
 
     @property
     def pairs_per_minute(self) -> float:
@@ -50,8 +55,7 @@ class Readings:
     @property
     def milliseconds_per_pair(self) -> float:
         """Median time that a thread needs to read one image with its mask."""
-        times = [pair.seconds for facts in self.splits.values() for pair in facts]
-        return 1000 * median(times) if times else 0.0
+        return 1000 * median([pair.seconds for pair in self.facts] or [0.0])
 
 
 @dataclass(frozen=True)
@@ -130,9 +134,12 @@ def examine(
     present: dict[str, Pairs] = {}
     known: set[Path] = set()
     for split in config.splits:
-        absent = None if source is None else _absent(config, split, source)
-        if absent is not None:
-            findings.append(absent)
+        try:
+            if source is not None:
+                expect_split(config, split, source)
+        except DataError as error:
+            kind = "unusable split" if split in ("train", "val") else "split not there"
+            findings.append(Finding(kind, f"split '{split}' is not examined; {error}"))
             continue
         try:
             pairs = list_split(config, split)
@@ -155,16 +162,6 @@ def examine(
     return diagnose(config, readings, findings)
 
 
-def _absent(config: FolderConfig, split: str, source: str) -> Finding | None:
-    """Return the finding for an official split whose archives were not unpacked, or None."""
-    try:
-        expect_split(config, split, source)
-    except DataError as error:
-        kind = "unusable split" if split in ("train", "val") else "split not there"
-        return Finding(kind, f"split '{split}' is not examined; {error}")
-    return None
-
-
 def read(
     splits: Mapping[str, Pairs],
     expected: Expected,
@@ -172,13 +169,9 @@ def read(
     reporter: Reporter = SILENT,
     workers: int | None = None,
 ) -> Readings:
-    """Read all files of some splits; a pair in several splits is read once.
+    """Read all files, which exist, of some splits; a pair in several splits is read once.
 
-    Args:
-        splits: Images and masks per split; the files exist.
-        expected: Kind of values in masks, see `examine_pair`.
-        reporter: Receiver of the progress.
-        workers: Threads; by default one per core.
+    `expected` is the kind of values in masks, see `examine_pair`; `workers` as for `examine`.
     """
     pairs = list(dict.fromkeys(pair for of_split in splits.values() for pair in of_split))
     start = time.perf_counter()
@@ -201,17 +194,12 @@ def diagnose(
     findings: Sequence[Finding] = (),
     *,
     is_proposed: bool = False,
-    drawn: Sequence[str] = (),
 ) -> Diagnosis:
-    """Make all checks that need the contents of the files.
+    """Make all checks that need the contents of the files, and add them to the findings so far.
 
-    Args:
-        config: The data set.
-        readings: Facts about its files.
-        findings: Findings so far.
-        is_proposed: See `Diagnosis`.
-        drawn: Splits that `examine_folder` drew; rare classes in a small one are not reported.
+    Rare classes in a small `val` that `examine_folder` divided off are not reported.
     """
+    is_divided = any(finding.kind == "divided here" for finding in findings)
     found = list(findings)
     balances = {}
     for split, facts in readings.splits.items():
@@ -219,12 +207,52 @@ def diagnose(
         found.extend(warning_findings(config, split, facts))
         if any(pair.mask_path for pair in facts):
             balances[split] = count_classes(config, facts)
-            is_drawn = split in drawn and balances[split].masks < _TOO_FEW
+            is_small_part = is_divided and split == "val" and balances[split].masks < _TOO_FEW
             found.extend(
                 finding
                 for finding in balance_findings(config, split, balances[split])
-                if not (is_drawn and finding.kind == "rare class")
+                if not (is_small_part and finding.kind == "rare class")
             )
     found.extend(duplicate_findings(readings.splits))
     found.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     return Diagnosis(config, readings, tuple(found), balances, is_proposed)
+
+
+def balance_table(diagnosis: Diagnosis) -> Table:
+    """Return share of the labelled pixels, and number of images, per class and split."""
+    balances = diagnosis.balances
+    names = diagnosis.config.class_table().names
+    rows = []
+    for label, name in enumerate(names[:_SHOWN_CLASSES]):
+        cells = [
+            f"{balance.share(label):.3%} ({balance.images[label]})"
+            if balance.images[label]
+            else "-"
+            for balance in balances.values()
+        ]
+        rows.append((name, *cells))
+    if len(names) > _SHOWN_CLASSES:
+        rows.append((f"and {len(names) - _SHOWN_CLASSES} more", *[""] * len(balances)))
+    unlabelled = [
+        f"{balance.unlabelled / max(1, balance.unlabelled + sum(balance.pixels)):.3%}"
+        for balance in balances.values()
+    ]
+    masks = [f"{split} ({counted(balance.masks, 'mask')})" for split, balance in balances.items()]
+    return Table(
+        ("class", *masks),
+        rows,
+        totals=[("no label, of all pixels", *unlabelled)],
+        title="Classes: share of labelled pixels (images)",
+    )
+
+
+def summary_line(diagnosis: Diagnosis) -> str:
+    """Count the findings per severity, and tell the speed of reading."""
+    counts = Counter(finding.severity for finding in diagnosis.findings)
+    found = ", ".join(counted(counts[severity], severity) for severity in SEVERITIES)
+    readings = diagnosis.readings
+    return (
+        f"{found}. {counted(readings.pairs, 'image')} read in {readings.seconds:.1f} s "
+        f"({readings.pairs_per_minute:,.0f} per minute; image and mask "
+        f"{readings.milliseconds_per_pair:.1f} ms in the median)"
+    )

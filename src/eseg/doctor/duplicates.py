@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32
 
-from eseg.doctor.facts import PairFacts
+from eseg.doctor.facts import FilePair, PairFacts
 from eseg.doctor.findings import Finding, Kind, counted
 
 Splits = Mapping[str, Sequence[PairFacts]]
@@ -26,6 +25,8 @@ FLAT = 0.05
 
 _RANKS = {"train": 0, "val": 2, "test": 3}
 """Splits that must not share pictures; of two that do, the one of higher rank keeps the picture."""
+
+_NEARLY = "nearly the same picture as (compressed again or resized?)"
 
 _BLOCK = 1024
 """Thumbnails that are compared with all others at once; bounds the memory."""
@@ -57,43 +58,37 @@ def _across(
     first: str, ours: Sequence[PairFacts], second: str, theirs: Sequence[PairFacts]
 ) -> Iterator[Finding]:
     known = {pair.image.digest: pair for pair in ours if pair.image}
+    others = {pair.image.digest: pair for pair in theirs if pair.image}
     same = [
         (known[pair.image.digest].image_path, pair.image_path)
         for pair in theirs
         if pair.image and pair.image.digest in known
     ]
-    if same:
-        yield _pairs_finding("duplicate across splits", "the same picture as", first, second, same)
-    near = list(_near(known, {pair.image.digest: pair for pair in theirs if pair.image}))
-    if near:
-        what = "nearly the same picture as (compressed again or resized?)"
-        yield _pairs_finding("near-duplicate across splits", what, first, second, near)
-
-
-def _pairs_finding(
-    kind: Kind, what: str, first: str, second: str, pairs: list[tuple[Path, Path]]
-) -> Finding:
-    (ours, theirs), count = pairs[0], len(pairs)
-    message = (
-        f"{theirs} in split '{second}' is {what} {ours} in split '{first}' "
-        f"({counted(count, 'such pair')}): a network trained on one split would be measured on "
-        "pictures that it has seen; remove it from one of them"
+    near = list(_near(known, others))
+    cases: tuple[tuple[Kind, str, list[FilePair]], ...] = (
+        ("duplicate across splits", "the same picture as", same),
+        ("near-duplicate across splits", _NEARLY, near),
     )
-    files = tuple(dict.fromkeys(path for pair in pairs for path in pair))
-    return Finding(kind, message, files)
+    for kind, likeness, pairs in cases:
+        if pairs:
+            our_path, their_path = pairs[0]
+            yield Finding(
+                kind,
+                f"{their_path} in split '{second}' is {likeness} {our_path} in split '{first}' "
+                f"({counted(len(pairs), 'such pair')}): a network trained on one split would be "
+                "measured on pictures that it has seen; remove it from one of them",
+                tuple(dict.fromkeys(path for pair in pairs for path in pair)),
+            )
 
 
-def _near(
-    ours: Mapping[bytes, PairFacts], theirs: Mapping[bytes, PairFacts]
-) -> Iterator[tuple[Path, Path]]:
+def _near(ours: Mapping[bytes, PairFacts], theirs: Mapping[bytes, PairFacts]) -> Iterator[FilePair]:
     """Yield pictures that have close thumbnails but different digests."""
     if not ours or not theirs:
         return
     our_digests, their_digests = list(ours), list(theirs)
     left, right = _thumbnails(list(ours.values())), _thumbnails(list(theirs.values()))
     size = left.shape[1]
-    contrast = right.std(axis=1)
-    limits = np.minimum(NEAR, FLAT * contrast) ** 2  # (theirs,)
+    limits = np.minimum(NEAR, FLAT * right.std(axis=1)) ** 2  # (theirs,)
     squares = (right**2).mean(axis=1)  # (theirs,)
     for start in range(0, len(left), _BLOCK):
         block = left[start : start + _BLOCK]  # (block, pixels)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +26,8 @@ from eseg.runtime.images import open_picture, read_header
 
 Value = int | Colour
 Expected = Literal["ids", "colours", "either"]
+FilePair = tuple[Path, Path]
+"""An image and its mask."""
 
 THUMBNAIL = 32
 """Pixels along either side of a thumbnail."""
@@ -40,61 +42,46 @@ _QUEUED = 4
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """Facts about one image.
+    """Facts about one image."""
 
-    Attributes:
-        size: (height, width) in pixels, upright.
-        digest: Hash of size and pixels: equal pictures have equal digests in every file format.
-        thumbnail: Grey levels, `THUMBNAIL` pixels high and wide.
-        orientation: The EXIF orientation that was applied, 1 for none.
-    """
-
-    size: tuple[int, int]
-    digest: bytes
-    thumbnail: UInt8[np.ndarray, "height width"]
-    orientation: int
+    size: tuple[int, int]  # (height, width) in pixels, upright
+    digest: bytes  # hash of size and pixels: equal pictures have equal ones in every file format
+    thumbnail: UInt8[np.ndarray, "height width"]  # grey levels, `THUMBNAIL` pixels high and wide
+    orientation: int  # the EXIF orientation that was applied, 1 for none
 
 
 @dataclass(frozen=True)
 class MaskFacts:
-    """Facts about one mask.
+    """Facts about one mask."""
 
-    Attributes:
-        size: (height, width) in pixels, upright.
-        digest: Hash of size and values.
-        orientation: The EXIF orientation that was applied, 1 for none.
-        stored: Kind of the values that were read.
-        values: Pixels per id or colour, at most `_MAX_VALUES` of them.
-        palette: Colours of the ids that occur; empty unless it is a palette file.
-    """
-
-    size: tuple[int, int]
-    digest: bytes
-    orientation: int
-    stored: MaskValues
-    values: dict[Value, int]
-    palette: dict[int, Colour]
+    size: tuple[int, int]  # (height, width) in pixels, upright
+    digest: bytes  # hash of size and values
+    orientation: int  # the EXIF orientation that was applied, 1 for none
+    stored: MaskValues  # kind of the values that were read
+    values: dict[Value, int]  # pixels per id or colour, at most `_MAX_VALUES` of them
+    palette: dict[int, Colour]  # colours of the ids that occur; empty unless it is a palette file
 
 
 @dataclass(frozen=True)
 class PairFacts:
-    """Facts about an image and its mask.
-
-    Attributes:
-        image_path: The image.
-        mask_path: Its mask, or None where there is none.
-        image: None if it cannot be read.
-        mask: None if there is none or it cannot be read as expected.
-        errors: Errors that training would raise, each with the file that it is about.
-        seconds: Time for reading both.
-    """
+    """Facts about an image and its mask."""
 
     image_path: Path
-    mask_path: Path | None
-    image: ImageFacts | None
-    mask: MaskFacts | None
-    errors: tuple[tuple[DataError, Path], ...]
-    seconds: float
+    mask_path: Path | None  # None where there is no mask
+    image: ImageFacts | None  # None if it cannot be read
+    mask: MaskFacts | None  # None if there is none or it cannot be read as expected
+    errors: tuple[tuple[DataError, Path], ...]  # what training would raise, and about which file
+    seconds: float  # time for reading both
+
+
+def pair_paths(facts: Iterable[PairFacts]) -> list[FilePair]:
+    """Return the files of the pairs that have a mask."""
+    return [(pair.image_path, pair.mask_path) for pair in facts if pair.mask_path]
+
+
+def list_lines(root: Path, pairs: Iterable[FilePair]) -> tuple[str, ...]:
+    """Return the lines of a list file: image and mask below the root, a tab between them."""
+    return tuple("\t".join(path.relative_to(root).as_posix() for path in pair) for pair in pairs)
 
 
 def gather(
@@ -104,10 +91,7 @@ def gather(
 
     Threads suffice, because decoding, resizing and hashing release the interpreter's lock.
 
-    Args:
-        pairs: Images and masks.
-        expected: See `examine_pair`.
-        workers: Threads; by default one per core that this process may use, at most 32.
+    `workers` are by default one per core that this process may use, at most 32.
     """
     threads = workers or min(_MAX_WORKERS, usable_cores())
     examine = partial(examine_pair, expected=expected)
@@ -124,25 +108,21 @@ def gather(
 def examine_pair(image_path: Path, mask_path: Path | None, expected: Expected) -> PairFacts:
     """Read one image and its mask.
 
-    Args:
-        image_path: The image.
-        mask_path: Its mask, or None.
-        expected: Kind of values that masks should store. With "either", a mask in colours is
-            read as such. With "ids", it is an error, and its colours are counted nevertheless.
+    `expected` is the kind of values that masks should store. With "either", a mask in colours is
+    read as such. With "ids", it is an error, and its colours are counted nevertheless.
     """
     errors: list[tuple[DataError, Path]] = []
-    start = time.perf_counter()
-    pixels = values = None
     stored: MaskValues = "colours" if expected == "colours" else "ids"
+    pixels = values = None
+    start = time.perf_counter()
     try:
         pixels = read_image(image_path)
     except DataError as error:
         errors.append((error, image_path))
     if mask_path is not None:
         try:
-            values = read_mask_colours(mask_path) if stored == "colours" else None
-            if values is None:
-                values = read_mask_ids(mask_path)
+            read_mask = read_mask_colours if stored == "colours" else read_mask_ids
+            values = read_mask(mask_path)
         except DataError as error:
             if expected != "either" or error.fault != "colours for ids":
                 errors.append((error, mask_path))
@@ -171,29 +151,23 @@ def _image_facts(path: Path, pixels: UInt8[np.ndarray, "height width 3"]) -> Ima
 
 def _mask_facts(path: Path, values: Integer[np.ndarray, "*shape"], stored: MaskValues) -> MaskFacts:
     header = read_header(path)
-    counts: dict[Value, int] = {}
     if stored == "colours":
         packed, numbers = np.unique(pack_colours(values), return_counts=True)
         order = np.argsort(-numbers, kind="stable")[:_MAX_VALUES]
-        for colour, number in zip(packed[order].tolist(), numbers[order].tolist(), strict=True):
-            counts[(colour >> 16, colour >> 8 & 255, colour & 255)] = number
+        numbers = numbers[order]
+        keys = [(rgb >> 16, rgb >> 8 & 255, rgb & 255) for rgb in packed[order].tolist()]
+    elif values.dtype == np.uint8:  # counted faster than sorted
+        numbers = np.bincount(values.ravel(), minlength=256)
+        keys = np.flatnonzero(numbers).tolist()
+        numbers = numbers[keys]
     else:
-        ids, numbers = _id_counts(values)
-        counts.update(zip(ids[:_MAX_VALUES].tolist(), numbers[:_MAX_VALUES].tolist(), strict=True))
+        ids, numbers = np.unique(values, return_counts=True)
+        keys, numbers = ids[:_MAX_VALUES].tolist(), numbers[:_MAX_VALUES]
+    counts: dict[Value, int] = dict(zip(keys, numbers.tolist(), strict=True))
     palette = _palette(path, counts) if stored == "ids" and header.mode == "P" else {}
     height, width = values.shape[:2]
     size, digest = (height, width), _digest(values)
     return MaskFacts(size, digest, header.orientation, stored, counts, palette)
-
-
-def _id_counts(
-    values: Integer[np.ndarray, "height width"],
-) -> tuple[Integer[np.ndarray, " distinct"], Integer[np.ndarray, " distinct"]]:
-    if values.dtype != np.uint8:
-        return np.unique(values, return_counts=True)
-    numbers = np.bincount(values.ravel(), minlength=256)
-    ids = np.flatnonzero(numbers)
-    return ids, numbers[ids]
 
 
 def _palette(path: Path, counts: dict[Value, int]) -> dict[int, Colour]:

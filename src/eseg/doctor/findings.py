@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -38,8 +38,7 @@ class Finding:
 
     Attributes:
         kind: Its kind.
-        message: The first file, the value and the remedy; training's own message where there is
-            one.
+        message: The first file, the value and the remedy, in training's own words if it has any.
         files: All files concerned.
         proposal: The probable meaning of the values, or "".
     """
@@ -58,13 +57,22 @@ class Finding:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return {
-            "severity": self.severity,
-            "kind": self.kind,
-            "message": self.message,
-            "files": [str(path) for path in self.files],
-            "proposal": self.proposal,
-        }
+        files = [str(path) for path in self.files]
+        return {"severity": self.severity, **asdict(self), "files": files}
+
+    def text(self, root: Path) -> str:
+        """Return kind, number of files, message, proposal and first files, each on a line.
+
+        Files are named relative to `root`, the data set's folder.
+        """
+        number = f" ({counted(len(self.files), 'file')})" if self.files else ""
+        lines = [self.kind + number, self.message]
+        if self.proposal:
+            lines.append(f"proposed: {self.proposal}")
+        unnamed = [str(path) for path in self.files if str(path) not in self.message]
+        if unnamed:
+            lines.append(f"also: {some(unnamed, 5)}")
+        return "\n  ".join(lines).replace(f"{root}/", "")
 
 
 def counted(number: int, what: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -12,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from eseg.data.reading import read_image
+from eseg.doctor.facts import FilePair
 from eseg.doctor.findings import counted
 from eseg.errors import DataError
 from eseg.runtime.images import IMAGE_SUFFIXES
@@ -52,38 +54,23 @@ _FEW_VALUES = 64
 
 @dataclass(frozen=True)
 class Layout:
-    """Contents of a folder.
+    """Contents of a folder."""
 
-    Attributes:
-        splits: Images and masks per split; None is the split of pairs without a named one.
-        images_without_mask: Images without partner.
-        masks_without_image: Masks without partner.
-        not_read: Pictures in formats that are not read.
-    """
-
-    splits: dict[str | None, list[tuple[Path, Path]]]
+    splits: dict[str | None, list[FilePair]]  # images and masks; None if no split is named
     images_without_mask: tuple[Path, ...]
     masks_without_image: tuple[Path, ...]
-    not_read: tuple[Path, ...]
+    not_read: tuple[Path, ...]  # pictures in formats that are not read
 
 
 @dataclass(frozen=True)
 class _File:
-    """A picture file with the parts of its path's names.
-
-    Attributes:
-        path: The file.
-        split: Its split, if a folder names one.
-        place: Names of the folders without the words for splits and roles.
-        core: Name of the file without the words for roles.
-        role: Its role, or None if no word names it.
-    """
+    """A picture file with the parts of its path's names."""
 
     path: Path
-    split: str | None
-    place: tuple[str, ...]
-    core: str
-    role: Role | None
+    split: str | None  # its split, if a folder names one
+    place: tuple[str, ...]  # names of the folders without the words for splits and roles
+    core: str  # name of the file without the words for roles
+    role: Role | None  # None if no word names it
 
 
 def find_layout(folder: Path) -> Layout:
@@ -123,12 +110,14 @@ def find_layout(folder: Path) -> Layout:
             f"(such as {images[0].path.name} and {masks[0].path.name}); name each mask like its "
             "image, or describe the data set in a YAML (docs/data.md)"
         )
-    splits: dict[str | None, list[tuple[Path, Path]]] = defaultdict(list)
-    for image, mask in pairs:
-        splits[image.split or mask.split].append((image.path, mask.path))
+    splits: dict[str | None, list[FilePair]] = {}
+    for split in ("train", "val", "test", None):
+        found = [(i.path, m.path) for i, m in pairs if (i.split or m.split) == split]
+        if found:
+            splits[split] = sorted(found)
     paired = {file.path for pair in pairs for file in pair}
     return Layout(
-        {split: sorted(splits[split]) for split in sorted(splits, key=_split_order)},
+        splits,
         tuple(sorted(file.path for file in images if file.path not in paired)),
         tuple(sorted(file.path for file in masks if file.path not in paired)),
         tuple(not_read),
@@ -154,10 +143,6 @@ def _unread(files: Sequence[Path]) -> str:
     others = Counter(path.suffix.lower() for path in files)
     kinds = ", ".join(f"{count} {kind}" for kind, count in others.most_common())
     return f" ({kinds}: not read; convert them to PNG, JPEG, WebP, TIFF or BMP)"
-
-
-def _split_order(split: str | None) -> int:
-    return ["train", "val", "test", None].index(split)
 
 
 def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
@@ -203,9 +188,7 @@ def _words(name: str) -> list[str]:
 
 def _masks_by_content(files: Sequence[_File]) -> list[_File]:
     """Return the files of each folder and suffix if the sampled ones have few values."""
-    groups: dict[tuple[Path, str], list[_File]] = defaultdict(list)
-    for file in files:
-        groups[file.path.parent, file.path.suffix.lower()].append(file)
+    groups = _grouped(files, lambda file: (file.path.parent, file.path.suffix.lower()))
     masks = []
     for group in groups.values():
         sample = group[:: max(1, len(group) // _SAMPLED)]
@@ -215,11 +198,10 @@ def _masks_by_content(files: Sequence[_File]) -> list[_File]:
 
 
 def _has_few_values(path: Path) -> bool:
-    try:
-        pixels = read_image(path)
-    except DataError:
-        return False
-    return len(np.unique(pixels.reshape(-1, 3)[::7], axis=0)) <= _FEW_VALUES
+    with suppress(DataError):
+        pixels = read_image(path).reshape(-1, 3)[::7]
+        return len(np.unique(pixels, axis=0)) <= _FEW_VALUES
+    return False
 
 
 def _best_pairs(images: Sequence[_File], masks: Sequence[_File]) -> list[tuple[_File, _File]]:
@@ -237,14 +219,18 @@ def _pairs(
     images: Iterable[_File], masks: Iterable[_File], key: Callable[[_File], Hashable]
 ) -> list[tuple[_File, _File]]:
     """Pair images and masks with equal keys that no other image or mask has."""
-    by_key: dict[Hashable, list[_File]] = defaultdict(list)
-    for mask in masks:
-        by_key[key(mask)].append(mask)
-    owners: dict[Hashable, list[_File]] = defaultdict(list)
-    for image in images:
-        owners[key(image)].append(image)
+    of_images, of_masks = _grouped(images, key), _grouped(masks, key)
     return [
-        (found[0], by_key[name][0])
-        for name, found in owners.items()
-        if len(found) == 1 and len(by_key[name]) == 1
+        (found[0], of_masks[name][0])
+        for name, found in of_images.items()
+        if len(found) == 1 and len(of_masks[name]) == 1
     ]
+
+
+def _grouped(
+    files: Iterable[_File], key: Callable[[_File], Hashable]
+) -> defaultdict[Hashable, list[_File]]:
+    groups: defaultdict[Hashable, list[_File]] = defaultdict(list)
+    for file in files:
+        groups[key(file)].append(file)
+    return groups

@@ -15,7 +15,7 @@ from eseg.data.listing import SplitConfig, list_pairs
 from eseg.doctor.checks import contradicting_palette, unlisted_values
 from eseg.doctor.diagnosis import Diagnosis, read
 from eseg.doctor.duplicates import Splits, separate_splits
-from eseg.doctor.facts import PairFacts, Value
+from eseg.doctor.facts import FilePair, PairFacts, Value, list_lines, pair_paths
 from eseg.doctor.findings import counted
 from eseg.errors import DataError
 from eseg.runtime.writing import output_errors, replacing
@@ -28,19 +28,12 @@ _MIN_KNOWN = 0.9
 
 @dataclass(frozen=True)
 class Mended:
-    """A data set without its faults.
+    """A data set without its faults."""
 
-    Attributes:
-        config: Classes and ignored values; its splits are those that were examined.
-        kept: Usable pairs of each split.
-        left_out: Images that are no longer in any split.
-        ignored: Values of no class that now mean 'no label'.
-    """
-
-    config: FolderConfig
-    kept: dict[str, list[tuple[Path, Path]]]
-    left_out: tuple[Path, ...]
-    ignored: tuple[Value, ...]
+    config: FolderConfig  # classes and ignored values; its splits are those that were examined
+    kept: dict[str, list[FilePair]]  # usable pairs of each split
+    left_out: tuple[Path, ...]  # images that are no longer in any split
+    ignored: tuple[Value, ...]  # values of no class that now mean 'no label'
 
 
 def mend(diagnosis: Diagnosis) -> Mended:
@@ -55,20 +48,20 @@ def mend(diagnosis: Diagnosis) -> Mended:
     diagnosis = _by_colours(diagnosis) or diagnosis
     config = diagnosis.config
     labels = config.labels_by_value()
-    kept: dict[str, list[tuple[Path, Path]]] = {}
+    kept: dict[str, list[FilePair]] = {}
     ignored: set[Value] = set()
     twice = _in_later_splits(diagnosis.readings.splits)
     for split, facts in diagnosis.readings.splits.items():
         if not any(pair.mask_path for pair in facts):
             continue
-        kept[split] = []
-        for pair in facts:
-            if pair.mask_path is None or (split, pair.image_path) in twice:
-                continue
-            if _is_usable(config, pair, labels):
-                kept[split].append((pair.image_path, pair.mask_path))
-                if pair.mask:
-                    ignored.update(unlisted_values(config, pair.mask, labels))
+        usable = [
+            pair
+            for pair in facts
+            if (split, pair.image_path) not in twice and _is_usable(config, pair, labels)
+        ]
+        kept[split] = pair_paths(usable)
+        for mask in (pair.mask for pair in usable if pair.mask):
+            ignored.update(unlisted_values(config, mask, labels))
         if not kept[split]:
             raise DataError(
                 f"split '{split}' of data set '{config.name}' has no usable pairs left; correct "
@@ -82,17 +75,18 @@ def mend(diagnosis: Diagnosis) -> Mended:
     remaining = {image for pairs in kept.values() for image, _ in pairs}
     examined = [pair for split in kept for pair in diagnosis.readings.splits[split]]
     left_out = {pair.image_path for pair in examined} - remaining
-    return Mended(
-        _ignoring(config, ignored), kept, tuple(sorted(left_out)), tuple(sorted(ignored, key=str))
+    ids = sorted(value for value in ignored if isinstance(value, int))
+    colours = sorted(value for value in ignored if isinstance(value, tuple))
+    config = dataclasses.replace(
+        config,
+        ignore_index=(*config.ignore_index, *ids),
+        ignore_colours=(*config.ignore_colours, *colours),
     )
+    return Mended(config, kept, tuple(sorted(left_out)), tuple(sorted(ignored, key=str)))
 
 
 def write_dataset(mended: Mended, output: Path) -> list[Path]:
     """Write a data set's YAML, and beside it list files of the splits that no pattern describes.
-
-    Args:
-        mended: The data set.
-        output: The YAML.
 
     Returns:
         The files written.
@@ -110,13 +104,9 @@ def write_dataset(mended: Mended, output: Path) -> list[Path]:
                 splits[split] = {"images": list(pattern.images), "masks": pattern.masks}
                 continue
             list_file = output.with_name(f"{output.stem}_{split}.txt")
-            lines = [
-                f"{image.relative_to(config.root).as_posix()}\t"
-                f"{mask.relative_to(config.root).as_posix()}\n"
-                for image, mask in pairs
-            ]
+            lines = "\n".join(list_lines(config.root, pairs))
             with replacing(list_file) as temporary:
-                temporary.write_text("".join(lines), encoding="utf-8")
+                temporary.write_text(f"{lines}\n", encoding="utf-8")
             written.append(list_file)
             splits[split] = {"list_file": list_file.name}
         with replacing(output) as temporary:
@@ -130,9 +120,7 @@ def _by_colours(diagnosis: Diagnosis) -> Diagnosis | None:
     if config.mask_values == "colours":
         return None
     labels = config.labels_by_value()
-    masks = [
-        pair.mask for facts in diagnosis.readings.splits.values() for pair in facts if pair.mask
-    ]
+    masks = [pair.mask for pair in diagnosis.readings.facts if pair.mask]
     painted = [
         mask
         for mask in masks
@@ -179,19 +167,7 @@ def _in_later_splits(splits: Splits) -> set[tuple[str, Path]]:
     return twice
 
 
-def _ignoring(config: FolderConfig, values: set[Value]) -> FolderConfig:
-    ids = tuple(sorted(value for value in values if isinstance(value, int)))
-    colours = tuple(sorted(value for value in values if isinstance(value, tuple)))
-    return dataclasses.replace(
-        config,
-        ignore_index=config.ignore_index + ids,
-        ignore_colours=config.ignore_colours + colours,
-    )
-
-
-def _pattern(
-    config: FolderConfig, split: str, pairs: Sequence[tuple[Path, Path]]
-) -> SplitConfig | None:
+def _pattern(config: FolderConfig, split: str, pairs: Sequence[FilePair]) -> SplitConfig | None:
     """Return patterns for exactly some pairs: the former ones, or those of one folder, or None."""
     wanted = {
         (image.relative_to(config.root), mask.relative_to(config.root)) for image, mask in pairs
@@ -200,19 +176,14 @@ def _pattern(
     if not config.image_suffix:
         candidates.extend(_simple_patterns(config.root, pairs))
     for candidate in candidates:
-        if candidate.is_list or candidate.masks is None:
-            continue
-        given = {
-            (Path(image), Path(mask))
-            for image, mask in list_pairs(config.root, candidate, config.image_suffix)
-            if mask is not None
-        }
-        if given == wanted:
-            return candidate
+        if not candidate.is_list and candidate.masks is not None:
+            given = list_pairs(config.root, candidate, config.image_suffix)
+            if {(Path(image), Path(mask)) for image, mask in given if mask is not None} == wanted:
+                return candidate
     return None
 
 
-def _simple_patterns(root: Path, pairs: Sequence[tuple[Path, Path]]) -> list[SplitConfig]:
+def _simple_patterns(root: Path, pairs: Sequence[FilePair]) -> list[SplitConfig]:
     """Describe one folder of images, and one of masks named after them."""
     image, mask = pairs[0]
     if image.stem not in mask.name or image.suffix == "":
@@ -229,14 +200,19 @@ def _yaml(mended: Mended, splits: dict[str, dict[str, Any]], folder: Path) -> st
     config, folder = mended.config, folder.resolve()
     inside = config.root.is_relative_to(folder)
     root = config.root.relative_to(folder).as_posix() if inside else str(config.root)
-    described: dict[str, Any] = {"name": config.name, "root": root, "splits": splits}
-    described["classes"] = [
+    classes = [
         {"name": entry.name, "colour": list(entry.colour)}
         | ({"ids": list(entry.ids)} if entry.ids else {})
         | ({"colours": [list(colour) for colour in entry.colours]} if entry.colours else {})
         for entry in config.classes
     ]
-    described["mask_values"] = config.mask_values
+    described: dict[str, Any] = {
+        "name": config.name,
+        "root": root,
+        "splits": splits,
+        "classes": classes,
+        "mask_values": config.mask_values,
+    }
     if config.mask_values == "ids":
         described["ignore_index"] = list(config.ignore_index)
     else:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import colorsys
 import csv
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import TypeVar
@@ -46,19 +46,12 @@ _GOLDEN = 0.618033988749895
 
 @dataclass(frozen=True)
 class Proposal:
-    """Proposed meaning of the values in masks.
+    """Proposed meaning of the values in masks."""
 
-    Attributes:
-        mask_values: Kind of values that the masks store.
-        classes: One per value.
-        ignore_index: Ids that mean 'no label'.
-        ignore_colours: Colours that mean 'no label'.
-    """
-
-    mask_values: MaskValues
-    classes: tuple[ClassConfig, ...]
-    ignore_index: tuple[int, ...]
-    ignore_colours: tuple[Colour, ...] = ()
+    mask_values: MaskValues  # kind of values that the masks store
+    classes: tuple[ClassConfig, ...]  # one per value
+    ignore_index: tuple[int, ...]  # ids that mean 'no label'
+    ignore_colours: tuple[Colour, ...] = ()  # colours that mean 'no label'
 
 
 def propose_classes(folders: Sequence[Path], masks: Sequence[MaskFacts]) -> Proposal:
@@ -85,12 +78,7 @@ def propose_classes(folders: Sequence[Path], masks: Sequence[MaskFacts]) -> Prop
     palettes = [mask.palette for mask in ids if mask.palette]
     if len(palettes) * 2 > len(ids) and _disagree(palettes):
         painted = [
-            {
-                mask.palette[value]: count
-                for value, count in mask.values.items()
-                if value in mask.palette
-            }
-            for mask in ids
+            [mask.palette[value] for value in mask.values if value in mask.palette] for mask in ids
         ]
         return _by_colours(folder, names, painted)
     return _by_ids(folder, names, ids)
@@ -191,20 +179,15 @@ def _not_classes(folder: Path, values: Sequence[Value], kind: MaskValues) -> Dat
 
 def _disagree(palettes: Iterable[dict[int, Colour]]) -> bool:
     """Return whether an index has different colours in different files; then colours are meant."""
-    colours: dict[int, set[Colour]] = defaultdict(set)
-    for palette in palettes:
-        for index, colour in palette.items():
-            colours[index].add(colour)
-    return any(len(of_index) > 1 for of_index in colours.values())
+    pairs = {pair for palette in palettes for pair in palette.items()}
+    return len({index for index, _ in pairs}) < len(pairs)
 
 
 def _with_distinct_names(classes: Sequence[ClassConfig]) -> tuple[ClassConfig, ...]:
     """Replace names that several classes share."""
     names = [entry.name for entry in classes]
     return tuple(
-        entry
-        if names.count(entry.name) == 1
-        else ClassConfig(f"{entry.name}_{place}", entry.colour, entry.ids)
+        entry if names.count(entry.name) == 1 else replace(entry, name=f"{entry.name}_{place}")
         for place, entry in enumerate(classes)
     )
 
@@ -212,8 +195,7 @@ def _with_distinct_names(classes: Sequence[ClassConfig]) -> tuple[ClassConfig, .
 def _names_beside(folders: Sequence[Path]) -> dict[Value, str]:
     """Read names by id and by colour from the first list of names in some folders.
 
-    A line holds a name, whose id is the line's position; or an id and a name; or a colour and a
-    name.
+    A line is a name, whose id is the line's position; an id and a name; or a colour and a name.
     """
     for path in (path for folder in folders for path in sorted(folder.iterdir())):
         if path.is_file() and _NAME_FILES.fullmatch(path.name.lower()):

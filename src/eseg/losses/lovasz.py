@@ -22,9 +22,9 @@ def lovasz(
 ) -> Float32[Tensor, ""]:
     """Average the Lovász extension of 1 - IoU over the classes in the mask.
 
-    All pixels of the local batch are sorted once per class in the mask, one class at a time, so
-    that memory is that of some tens of bytes per pixel, whatever the number of classes. The
-    gradient is computed together with the value. Differentiable once.
+    All pixels of the local batch are sorted once for each class in the mask, one class at a time:
+    memory is some tens of bytes per pixel, for any number of classes. The gradient is computed
+    together with the value. Differentiable once.
 
     Args:
         logits: Unnormalised scores at any resolution; upsampled bilinearly to that of the mask.

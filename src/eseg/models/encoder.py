@@ -98,7 +98,7 @@ class TimmEncoder(Encoder):
             )
         index = _last_at(reductions, 1 << level)
         network = _on_meta(self.name, out_indices=(index,))
-        (output,) = network(torch.empty(1, 3, *PROBE_SIZE, device="meta"))
+        (output,) = network(torch.empty(1, 3, 64, 96, device="meta"))
         output.sum().backward()
         used = {name for name, p in network.named_parameters() if p.grad is not None}
         return [p for name, p in self.backbone.named_parameters() if name in used]

@@ -96,12 +96,7 @@ def car_footprint(car: Car) -> tuple[float, float, float, float]:
 
 
 def car_faces(car: Car, viewer: float) -> list[Face]:
-    """Return the faces of a car in the order in which they are painted.
-
-    Args:
-        car: The car.
-        viewer: The camera's `x`, which determines the visible side.
-    """
+    """Return the faces of a car as seen from `x = viewer`, in the order of painting."""
     builder = _CarBuilder(car)
     builder.add_body()
     if not car.across:

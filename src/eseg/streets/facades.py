@@ -20,26 +20,15 @@ _FRAME = 0.11
 
 def paint_facades(
     segments: tuple[Segment, ...],
-    index: np.ndarray,
-    along: np.ndarray,
-    height: np.ndarray,
-    seen: np.ndarray,
-    surface: np.ndarray,
-    u: np.ndarray,
+    index: np.ndarray,  # (width,), segment at each column
+    along: np.ndarray,  # (width,), metres along the plane at each column
+    height: np.ndarray,  # (rows, width), metres above the ground
+    seen: np.ndarray,  # (rows, width), True where a pixel shows the plane
+    surface: np.ndarray,  # (rows, width), surface indices
+    u: np.ndarray,  # (rows, width), texture coordinates
     v: np.ndarray,
 ) -> None:
-    """Replace masonry by glass, frames, shop windows and awnings.
-
-    Args:
-        segments: The plane's segments.
-        index: Segment at each column, (width,).
-        along: Metres along the plane at each column, (width,).
-        height: Metres above the ground, (rows, width).
-        seen: True where a pixel shows the plane, (rows, width).
-        surface: Surface indices, (rows, width), changed in place.
-        u: Texture coordinates, (rows, width), changed in place.
-        v: The same for the other axis.
-    """
+    """Replace masonry by glass, frames, shop windows and awnings in `surface`, `u` and `v`."""
     facades = [segment.facade or _BLIND for segment in segments]
     if all(facade is _BLIND for facade in facades):
         return

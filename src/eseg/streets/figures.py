@@ -99,9 +99,7 @@ def half_width(thing: Thing) -> float:
 def shadow_outline(thing: Thing, lean: tuple[float, float]) -> list[Point]:
     """Return the (x, distance) corners of the ground in the shadow of an object.
 
-    Args:
-        thing: The object.
-        lean: Reach (across, along) of the shadow per metre of height.
+    `lean` is the reach (across, along) of the shadow per metre of height.
     """
     match thing:
         case Car():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from eseg.streets.classes import PAVEMENT, ROAD
@@ -23,19 +25,19 @@ def draw_scene(rng: np.random.Generator) -> Scene:
     weather = draw_weather(rng)
     materials = Materials.draw(rng)
     corridor = draw_corridor(rng)
-    crossing = _draw_crossing(rng, corridor)
+    corridor = replace(corridor, crossing=_draw_crossing(rng, corridor))
     end = rng.uniform(60, 150)
     camera = _draw_camera(rng, corridor)
     return Scene(
         camera=camera,
         weather=weather,
         ground=_draw_ground(rng, materials, corridor),
-        planes=draw_sides(rng, materials, corridor, crossing, end),
+        planes=draw_sides(rng, materials, corridor, end),
         backdrop=draw_backdrop(rng, materials, end),
         end=end,
         curve=rng.uniform(-0.004, 0.004) if rng.random() < 0.45 else 0.0,
-        crossing=crossing,
-        things=draw_things(rng, corridor, crossing, camera, materials.leaves),
+        crossing=corridor.crossing,
+        things=draw_things(rng, corridor, camera, materials.leaves),
         grain=(int(rng.integers(512)), int(rng.integers(512))),
         surfaces=tuple(materials.surfaces),
     )

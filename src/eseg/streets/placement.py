@@ -12,7 +12,6 @@ from eseg.streets.scene import (
     CarShape,
     Colour,
     Corridor,
-    Crossing,
     Lamp,
     Person,
     Sign,
@@ -41,25 +40,17 @@ _HAIRS: tuple[Colour, ...] = ((0.16, 0.12, 0.10), (0.42, 0.28, 0.16), (0.75, 0.6
 
 
 def draw_things(
-    rng: np.random.Generator,
-    corridor: Corridor,
-    crossing: Crossing | None,
-    camera: Camera,
-    leaves: Colour,
+    rng: np.random.Generator, corridor: Corridor, camera: Camera, leaves: Colour
 ) -> tuple[Thing, ...]:
     """Place all movable and all slender things, at a distance of at least a few metres."""
     things: list[Thing] = []
     if not corridor.blind:
-        things += _parked_cars(rng, corridor, crossing)
-        things += _moving_cars(rng, corridor, crossing, camera)
+        things += _parked_cars(rng, corridor)
+        things += _moving_cars(rng, corridor, camera)
     things += _people(rng, corridor)
     for side in (LEFT, RIGHT):
-        things += _furniture(rng, corridor, crossing, side, leaves)
+        things += _furniture(rng, corridor, side, leaves)
     return tuple(things)
-
-
-def _in_crossing(crossing: Crossing | None, distance: float, margin: float = 0.0) -> bool:
-    return crossing is not None and crossing.start - margin < distance < crossing.end + margin
 
 
 def _car(rng: np.random.Generator, x: float, distance: float, away: bool, across: bool) -> Car:
@@ -68,9 +59,7 @@ def _car(rng: np.random.Generator, x: float, distance: float, away: bool, across
     return Car(x, distance, shape, paint, away, across)
 
 
-def _parked_cars(
-    rng: np.random.Generator, corridor: Corridor, crossing: Crossing | None
-) -> list[Thing]:
+def _parked_cars(rng: np.random.Generator, corridor: Corridor) -> list[Thing]:
     cars: list[Thing] = []
     for side in (LEFT, RIGHT):
         if rng.random() < 0.3:
@@ -78,17 +67,15 @@ def _parked_cars(
         x = side * (corridor.half_width - 1.05)
         distance = rng.uniform(4.5, 14.0)
         while distance < 38.0:
-            if rng.random() < 0.6 and not _in_crossing(crossing, distance, 5.0):
+            if rng.random() < 0.6 and not corridor.in_crossing(distance, 5.0):
                 cars.append(_car(rng, x, distance, away=side == RIGHT, across=False))
             distance += rng.uniform(5.6, 9.0)
     return cars
 
 
-def _moving_cars(
-    rng: np.random.Generator, corridor: Corridor, crossing: Crossing | None, camera: Camera
-) -> list[Thing]:
+def _moving_cars(rng: np.random.Generator, corridor: Corridor, camera: Camera) -> list[Thing]:
     cars: list[Thing] = []
-    lane = 0.4 * corridor.half_width
+    crossing, lane = corridor.crossing, 0.4 * corridor.half_width
     on_road = abs(camera.x) < corridor.half_width
     if rng.random() < 0.6:
         nearest = 9.0 if on_road else 6.0
@@ -137,11 +124,7 @@ def _clothes(rng: np.random.Generator, darkest: float, brightest: float) -> Colo
 
 
 def _furniture(
-    rng: np.random.Generator,
-    corridor: Corridor,
-    crossing: Crossing | None,
-    side: int,
-    leaves: Colour,
+    rng: np.random.Generator, corridor: Corridor, side: int, leaves: Colour
 ) -> list[Thing]:
     """Place lamps, signs and trees of one side in a line behind the kerb, at some distance."""
     kerb = corridor.borders(side)[1]
@@ -149,8 +132,8 @@ def _furniture(
     taken: list[float] = []
 
     def is_free(distance: float, gap: float) -> bool:
-        free = not _in_crossing(crossing, distance)
-        free = free and all(abs(distance - other) > gap for other in taken)
+        far_enough = all(abs(distance - other) > gap for other in taken)
+        free = far_enough and not corridor.in_crossing(distance)
         if free:
             taken.append(distance)
         return free

@@ -86,7 +86,7 @@ class Crossing:
 
 @dataclass(frozen=True)
 class Corridor:
-    """Widths of a street in metres, from the centre line outwards; pairs are (left, right)."""
+    """Ground plan of a street: widths from the centre line outwards; pairs are (left, right)."""
 
     half_width: float  # from the centre line to the kerb
     kerb: float  # width of the kerb stones; 0 in an alley
@@ -94,6 +94,7 @@ class Corridor:
     pavement: tuple[float, float]
     pedestrian: bool = False  # True if the whole width is pavement
     blind: int = 0  # side of an alley's windowless masonry; 0 in any other street
+    crossing: Crossing | None = None
 
     def borders(self, side: int) -> tuple[float, float, float, float]:
         """Return distances from the centre line to kerb, verge, pavement and building line."""
@@ -102,6 +103,11 @@ class Corridor:
         verge = kerb + self.kerb
         pavement = verge + self.verge[index]
         return kerb, verge, pavement, pavement + self.pavement[index]
+
+    def in_crossing(self, distance: float, margin: float = 0.0) -> bool:
+        """Return whether the side street, if any, is at a distance or within a margin of it."""
+        crossing = self.crossing
+        return crossing is not None and crossing.start - margin < distance < crossing.end + margin
 
 
 @dataclass(frozen=True)

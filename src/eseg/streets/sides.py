@@ -8,19 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from eseg.streets.classes import BUILDING, WALL
-from eseg.streets.scene import LEFT, NOTHING, RIGHT, Corridor, Crossing, Facade, Plane, Segment
+from eseg.streets.scene import LEFT, NOTHING, RIGHT, Corridor, Facade, Plane, Segment
 from eseg.streets.style import Materials, pick
 
 
 def draw_sides(
-    rng: np.random.Generator,
-    materials: Materials,
-    corridor: Corridor,
-    crossing: Crossing | None,
-    end: float,
+    rng: np.random.Generator, materials: Materials, corridor: Corridor, end: float
 ) -> tuple[Plane, ...]:
     """Draw the planes along both sides of the street up to the distance `end`."""
     planes: list[Plane] = []
+    crossing = corridor.crossing
     for side in (LEFT, RIGHT):
         open_here = crossing is not None and (crossing.left if side == LEFT else crossing.right)
         opening = (crossing.start, crossing.end) if crossing is not None and open_here else None

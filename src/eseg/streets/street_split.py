@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eseg.errors import DataError
-from eseg.runtime.class_table import ClassTable, Sample
+from eseg.runtime.class_table import Sample
 from eseg.streets.classes import CLASSES
 from eseg.streets.render import render_scene
 
@@ -54,6 +54,7 @@ class Streets:
         DataError: There is no such split.
     """
 
+    classes = CLASSES
     absent_counts = False
 
     def __init__(self, split: str, config: StreetsConfig = StreetsConfig()) -> None:
@@ -61,11 +62,6 @@ class Streets:
             raise DataError(f"streets has no split {split!r}; choose one of {', '.join(_SPLITS)}")
         self.split = split
         self.config = config
-
-    @property
-    def classes(self) -> ClassTable:
-        """The eleven classes."""
-        return CLASSES
 
     def __len__(self) -> int:
         return self.config.train_length if self.split == "train" else self.config.val_length

@@ -30,20 +30,13 @@ class Crown(NamedTuple):
     light: np.ndarray  # 128 means unchanged; brighter towards the top
 
 
-def periodic_noise(
+def _noise(
     rng: np.random.Generator, size: int, coarse: float, fine: float, slope: float = 1.0
 ) -> np.ndarray:
-    """Draw band-limited periodic noise with mean 0 and standard deviation 1.
+    """Draw periodic noise of standard deviation 1 and mean 0, float32 (size, size).
 
-    Args:
-        rng: Source of randomness.
-        size: Edge of the square result.
-        coarse: Lowest frequency, in cycles per tile.
-        fine: Highest frequency, in cycles per tile.
-        slope: The amplitude is proportional to frequency to the minus `slope`.
-
-    Returns:
-        float32 (size, size).
+    Its frequencies, in cycles per tile, are from `coarse` to `fine`, with amplitudes proportional
+    to the frequency to the minus `slope`.
     """
     spectrum = np.fft.rfft2(rng.standard_normal((size, size)))  # (size, size // 2 + 1)
     cycles = np.hypot(np.fft.fftfreq(size, 1 / size)[:, None], np.fft.rfftfreq(size, 1 / size))
@@ -80,8 +73,8 @@ def _courses(
 
 def _tile(tile: Tile) -> np.ndarray:
     rng = np.random.default_rng([20220328, int(tile)])
-    grain = periodic_noise(rng, TILE_SIZE, 30.0, 128.0, 0.0)
-    stains = periodic_noise(rng, TILE_SIZE, 1.0, 16.0, 1.2)
+    grain = _noise(rng, TILE_SIZE, 30.0, 128.0, 0.0)
+    stains = _noise(rng, TILE_SIZE, 1.0, 16.0, 1.2)
     match tile:
         case Tile.ASPHALT:
             field = 0.75 * grain + 0.65 * stains
@@ -94,7 +87,7 @@ def _tile(tile: Tile) -> np.ndarray:
         case Tile.PLASTER:
             field = 0.4 * grain + stains
         case Tile.FOLIAGE:
-            leaves = periodic_noise(rng, TILE_SIZE, 10.0, 80.0, 0.6)
+            leaves = _noise(rng, TILE_SIZE, 10.0, 80.0, 0.6)
             field = leaves + 0.35 * grain + 0.5 * stains
         case Tile.ROOF:
             field = _courses(rng, 24, 32, 1.0, 0.5, bevel=0.8) + 0.5 * stains
@@ -124,7 +117,7 @@ def tile_atlas() -> np.ndarray:
 @lru_cache(maxsize=1)
 def cloud_field() -> np.ndarray:
     """Return periodic clouds, float32 (512, 512) with mean 0 and standard deviation 1."""
-    return periodic_noise(np.random.default_rng(7101), 512, 2.0, 120.0, 1.7)
+    return _noise(np.random.default_rng(7101), 512, 2.0, 120.0, 1.7)
 
 
 NOISE_SHIFTS = 64
@@ -171,8 +164,8 @@ def _crown(rng: np.random.Generator) -> Crown:
         lit = 0.55 * (centre_y - y) / radius  # (size, 1)
         shade = np.where(ball > body, lit, shade)
         body = np.maximum(body, ball)
-    rough = periodic_noise(rng, 256, 8.0, 60.0, 0.8)[:CROWN_SIZE, :CROWN_SIZE]
-    leaves = periodic_noise(rng, 256, 20.0, 100.0, 0.3)[:CROWN_SIZE, :CROWN_SIZE]
+    rough = _noise(rng, 256, 8.0, 60.0, 0.8)[:CROWN_SIZE, :CROWN_SIZE]
+    leaves = _noise(rng, 256, 20.0, 100.0, 0.3)[:CROWN_SIZE, :CROWN_SIZE]
     light = 1.0 + 0.35 * shade - 0.22 * y + 0.17 * leaves
     alpha = np.where(body + 0.22 * rough > 0.05, 255, 0)
     return Crown(alpha.astype(np.uint8), np.clip(128 * light, 45, 205).astype(np.uint8))

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from eseg.data.folder import ClassConfig
-from eseg.doctor.diagnosis_report import balance_table, finding_text, summary_line
+from eseg.doctor.diagnosis import balance_table, summary_line
 
 
 def test_faultless(yard):
@@ -25,7 +25,7 @@ def test_findings_worst_first_and_relative_to_the_root(yard, draw):
         yard.put(f"train/masks/{index}.png", draw.mask(index) + 9)
     diagnosis = yard.examine().diagnosis
     assert [finding.severity for finding in diagnosis.findings] == ["error", "warning", "warning"]
-    text = finding_text(diagnosis.findings[0], yard.root)
+    text = diagnosis.findings[0].text(yard.root)
     assert text.startswith("unknown value (3 files)\n")
     assert "train/masks/3.png: the value 8 at row 0" in text
     assert "also: train/masks/4.png, train/masks/5.png" in text
@@ -40,10 +40,10 @@ def test_no_more_files_and_classes_than_fit_on_a_screen(yard, draw):
             yard.put(f"{split}/masks/{index}.png", draw.mask(index)[::2])
     classes = tuple(ClassConfig(f"class {label}", (label, 0, 0)) for label in range(50))
     diagnosis = yard.examine(classes=classes).diagnosis
-    assert "(6 files)" in finding_text(diagnosis.findings[0], yard.root)
+    assert "(6 files)" in diagnosis.findings[0].text(yard.root)
     assert balance_table(diagnosis).rows[-1] == ("and 10 more", "", "")
     many = dataclasses.replace(diagnosis.findings[0], files=tuple(map(Path, "ABCDEFGHIJ")))
-    assert finding_text(many, yard.root).endswith("also: A, B, C, D, E and 5 more")
+    assert many.text(yard.root).endswith("also: A, B, C, D, E and 5 more")
 
 
 def test_json_holds_everything(yard, draw):
