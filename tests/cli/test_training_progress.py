@@ -38,7 +38,8 @@ def test_an_evaluation_is_one_line_however_narrow_the_output(in_file):
     )
 
 
-def test_a_terminal_has_a_live_line():
+def test_a_terminal_has_a_live_line(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
     console = Console(file=io.StringIO(), force_terminal=True, width=100)
     with RichReporter(console).training(steps=10, done=4) as progress:
         progress.advance(*STEP)

@@ -374,7 +374,8 @@ def test_a_bad_image_is_skipped_and_told(toy_run, teacher, images, tmp_path, mon
     assert "is not CLASS=NUMBER" in result.output
 
 
-def test_progress_is_shown_on_a_terminal(teacher, images, tmp_path):
+def test_progress_is_shown_on_a_terminal(teacher, images, tmp_path, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
     with (tmp_path / "screen").open("w+") as file:
         console = Console(file=file, force_terminal=True, width=80)
         reporter = RichReporter(console)
