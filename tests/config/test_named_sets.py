@@ -106,8 +106,9 @@ def test_camvid_is_that_of_its_list_of_colours():
         *colour, name = line.split()
         listed[name] = tuple(map(int, colour))
     assert listed.pop("Void") == camvid.VOID_COLOUR
-    assert {k: v for group in camvid.ORIGINAL_CLASSES.values() for k, v in group.items()} == listed
-    assert tuple(camvid.ORIGINAL_CLASSES) == camvid.CLASSES.names
+    assert {name: colour for name, colour, _ in camvid.ORIGINAL_CLASSES} == listed
+    groups = dict.fromkeys(group for _, _, group in camvid.ORIGINAL_CLASSES)
+    assert tuple(groups) == camvid.CLASSES.names
     assert (len(set(camvid.TRAIN)), len(set(camvid.VAL))) == (367, 101)
     assert not set(camvid.TRAIN) & set(camvid.VAL)
 
@@ -219,8 +220,7 @@ def test_camvid_in_segnets_layout(official_root):
 
 
 def test_camvid_in_the_original_layout(tmp_path):
-    from_conftest = [c for group in camvid.ORIGINAL_CLASSES.values() for c in group.values()]
-    colours = [*from_conftest, camvid.VOID_COLOUR]
+    colours = [*(colour for _, colour, _ in camvid.ORIGINAL_CLASSES), camvid.VOID_COLOUR]
     frames = (*camvid.TRAIN, *camvid.VAL, "Seq05VD_f00000", "0001TP_008550")
     pixels = np.array([colours * 2], np.uint8)
     for folder, end in (("701_StillsRaw_full", ""), ("LabeledApproved_full", "_L")):
@@ -233,8 +233,8 @@ def test_camvid_in_the_original_layout(tmp_path):
     assert lengths == {"train": 367, "val": 101, "test": 2}
 
     mask = opened("camvid", tmp_path, "test")[0].mask[0]
-    groups = [len(group) for group in camvid.ORIGINAL_CLASSES.values()]
-    wanted = [*np.repeat(np.arange(11), groups), IGNORE_INDEX]
+    groups = [camvid.CLASSES.names.index(group) for _, _, group in camvid.ORIGINAL_CLASSES]
+    wanted = [*groups, IGNORE_INDEX]
     assert mask.tolist() == wanted * 2
 
     (tmp_path / "701_StillsRaw_full" / f"{camvid.TRAIN[5]}.png").unlink()

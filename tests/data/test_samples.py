@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from eseg.data import sampling
-from eseg.data.samples import EvalDataset, MixedDataset, TrainDataset
+from eseg.data.samples import EvalDataset, TrainDataset
 from eseg.data.transforms import AugmentConfig
 from eseg.errors import DataError
 from eseg.runtime.class_table import ClassTable, Sample
@@ -33,13 +33,16 @@ class Noise:
         return Sample(image, mask, f"noise/{index}")
 
 
-def test_a_crop_depends_on_seed_epoch_and_index_alone():
-    dataset = TrainDataset(Noise(), CROP, seed=9)
-    first = dataset[3, 2]
-    dataset[0, 0]
-    again = dataset[3, 2]
+def test_a_crop_depends_on_seed_source_epoch_and_index_alone():
+    dataset = TrainDataset((Noise(), Noise()), CROP, seed=9)
+    first = dataset[0, 3, 2]
+    dataset[0, 0, 0]
+    again = dataset[0, 3, 2]
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-    for other in (dataset[4, 2], TrainDataset(Noise(), CROP, seed=10)[3, 2]):
+    alone = TrainDataset((Noise(),), CROP, seed=9)[0, 3, 2]
+    assert all(torch.equal(a, b) for a, b in zip(first, alone, strict=True))
+    other_seed = TrainDataset((Noise(),), CROP, seed=10)[0, 3, 2]
+    for other in (dataset[0, 4, 2], dataset[1, 3, 2], other_seed):
         assert not torch.equal(first[0], other[0])
 
 
@@ -56,18 +59,8 @@ def test_the_streams_of_orders_and_crops_are_apart(monkeypatch):
     for epoch, source in itertools.product(range(4), range(2)):
         sampling._epoch_order(5, 2, epoch, source)
         for index in range(5):
-            TrainDataset(Noise(), CROP, 2, source)[epoch, index]
+            TrainDataset((Noise(), Noise()), CROP, 2)[source, epoch, index]
     assert len(seeds) == len(set(seeds)) == 2 * (4 + 20)
-
-
-def test_a_mixed_sample_is_that_of_its_source():
-    sources = (TrainDataset(Noise(), CROP, 1), TrainDataset(Noise(), CROP, 1, source=1))
-    for source, of_source in enumerate(sources):
-        for mixed, alone in zip(
-            MixedDataset(sources)[source, (2, 3)], of_source[2, 3], strict=True
-        ):
-            assert torch.equal(mixed, alone)
-    assert not torch.equal(sources[0][2, 3][0], sources[1][2, 3][0])
 
 
 def test_images_to_evaluate_are_whole_and_may_be_written_to():
@@ -82,6 +75,6 @@ def test_images_to_evaluate_are_whole_and_may_be_written_to():
 
 
 def test_errors_travel_as_values():
-    for broken in (TrainDataset(Noise(), CROP, 1)[0, 4], EvalDataset(Noise())[4]):
+    for broken in (TrainDataset((Noise(),), CROP, 1)[0, 0, 4], EvalDataset(Noise())[4]):
         assert isinstance(broken, DataError)
         assert "4.png" in str(broken)

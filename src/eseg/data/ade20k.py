@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-from importlib import resources
 from pathlib import Path
 
-from eseg.data.folder import ClassConfig, FolderConfig
+from eseg.data.class_files import read_classes, with_ids
+from eseg.data.folder import FolderConfig
 from eseg.data.listing import SplitConfig
 from eseg.data.unpacked import expect_folder
-from eseg.runtime.class_table import ClassTable
 
 SOURCE = (
     "http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip and, for the test "
     "images, release_test.zip beside it; the root is the folder ADEChallengeData2016"
 )
 
-
-def _read_classes() -> ClassTable:
-    with resources.files("eseg.data").joinpath("ade20k_classes.csv").open(encoding="utf-8") as file:
-        names, *channels = zip(*list(csv.reader(file))[1:], strict=True)
-    return ClassTable(names, tuple(zip(*(map(int, channel) for channel in channels), strict=True)))
-
-
-CLASSES = _read_classes()
+CLASSES = read_classes("ade20k_classes")
 """The 150 classes; masks store a class's place plus one."""
 
 UNLABELLED = 0
@@ -42,21 +33,16 @@ def describe(root: Path) -> FolderConfig:
         DataError: There is no such folder.
     """
     expect_folder(root, ("images/training", "images/validation"), SOURCE)
-    splits = {
-        split: SplitConfig((f"images/{folder}/*.jpg",), f"annotations/{folder}/{{stem}}.png")
-        for split, folder in (("train", "training"), ("val", "validation"))
-    }
     test = "release_test/testing" if (root / "release_test").is_dir() else "images/testing"
     return FolderConfig(
         name="ade20k",
         root=root,
-        splits=splits | {"test": SplitConfig((f"{test}/*.jpg",))},
-        classes=tuple(
-            ClassConfig(name, colour, (value,))
-            for value, (name, colour) in enumerate(
-                zip(CLASSES.names, CLASSES.colours, strict=True), start=UNLABELLED + 1
-            )
-        ),
+        splits={
+            "train": SplitConfig(("images/training/*.jpg",), "annotations/training/{stem}.png"),
+            "val": SplitConfig(("images/validation/*.jpg",), "annotations/validation/{stem}.png"),
+            "test": SplitConfig((f"{test}/*.jpg",)),
+        },
+        classes=with_ids(CLASSES, range(UNLABELLED + 1, len(CLASSES) + 1)),
         ignore_index=(UNLABELLED,),
         absent_counts=True,
     )

@@ -18,15 +18,8 @@ from torch.utils.data import DataLoader, default_collate
 
 from eseg.data.cores import usable_cores
 from eseg.data.dataset import SegmentationDataset
-from eseg.data.samples import (
-    EvalDataset,
-    EvalImage,
-    MixedDataset,
-    PseudoLabelled,
-    TrainBatch,
-    TrainDataset,
-)
-from eseg.data.sampling import MixedSampler, TrainSampler, split_batch
+from eseg.data.samples import EvalDataset, EvalImage, PseudoLabelled, TrainBatch, TrainDataset
+from eseg.data.sampling import TrainSampler, split_batch
 from eseg.data.transforms import AugmentConfig
 from eseg.errors import DataError
 from eseg.runtime.resizing import ResizeConfig
@@ -112,23 +105,16 @@ def make_train_loader(
     Raises:
         DataError: A source is empty, or its part of a batch is not a whole number.
     """
-    datasets, parts = (dataset,), (batch_size,)
+    sources, batch_sizes = (dataset,), (batch_size,)
     if pseudo is not None:
-        datasets, parts = (dataset, pseudo.dataset), split_batch(batch_size, pseudo.fraction)
-    samples = tuple(
-        TrainDataset(of_source, augmentation, seed, source, resize)
-        for source, of_source in enumerate(datasets)
-    )
-    orders = tuple(
-        TrainSampler(len(of_source), part, seed, rank, world, start_step, source)
-        for source, (of_source, part) in enumerate(zip(datasets, parts, strict=True))
-    )
+        sources, batch_sizes = (dataset, pseudo.dataset), split_batch(batch_size, pseudo.fraction)
+    lengths = tuple(len(source) for source in sources)
     return Loader(
         DataLoader(
-            MixedDataset(samples),
-            batch_sampler=MixedSampler(orders),
+            TrainDataset(sources, augmentation, seed, resize),
+            batch_sampler=TrainSampler(lengths, batch_sizes, seed, rank, world, start_step),
             collate_fn=_collate,
-            **_torch_options(config or LoaderConfig()),
+            **_torch_options(config),
         )
     )
 
@@ -155,7 +141,7 @@ def make_eval_loader(
             EvalDataset(dataset),
             batch_size=None,
             sampler=range(rank, len(dataset), world),
-            **_torch_options(config or LoaderConfig()),
+            **_torch_options(config),
         )
     )
 
@@ -169,7 +155,8 @@ def automatic_workers() -> int:
     return max(1, min(share - 1, _MAX_AUTOMATIC_WORKERS))
 
 
-def _torch_options(config: LoaderConfig) -> dict[str, Any]:
+def _torch_options(config: LoaderConfig | None) -> dict[str, Any]:
+    config = config or LoaderConfig()
     workers = automatic_workers() if config.workers is None else config.workers
     options: dict[str, Any] = {
         "num_workers": workers,

@@ -46,48 +46,33 @@ class EvalImage(NamedTuple):
 
 @dataclass(frozen=True)
 class TrainDataset(Dataset[tuple[Tensor, Tensor] | DataError]):
-    """Augmented samples by (epoch, index); the same key gives the same crop, anywhere.
+    """Augmented samples by the keys of `TrainSampler`; the same key gives the same crop, anywhere.
 
-    The random numbers come from `default_rng` over the words (constant, seed, epoch, index), in
-    this order, and depend on nothing else: not on the worker, the step or earlier samples. A
-    `DataError` is returned, not raised: PyTorch would hide a worker's error in a traceback.
+    The random numbers come from `default_rng` over the words (constant of the source, seed, epoch,
+    index), in this order, and depend on nothing else: not on the worker, the step or earlier
+    samples. A `DataError` is returned, not raised: PyTorch would hide a worker's error in a
+    traceback.
 
     Attributes:
-        dataset: The samples before augmentation.
+        sources: The samples before augmentation: the labelled set, then pseudo-labels, if any.
         augmentation: Crop size and ranges.
         seed: In [0, 2**32).
-        source: Number of the source, which selects the constant: 0 for the labelled set, 1 for
-            pseudo-labels.
         resize: The size that images are resized to before augmentation; None for their own.
     """
 
-    dataset: SegmentationDataset
+    sources: tuple[SegmentationDataset, ...]
     augmentation: AugmentConfig
     seed: int
-    source: int = 0
     resize: ResizeConfig | None = None
 
     def __getitem__(self, key: Key) -> tuple[Tensor, Tensor] | DataError:
-        """Read sample `index` and augment it for `epoch`."""
-        epoch, index = key
-        words = (AUGMENTATION_STREAMS[self.source], self.seed, epoch, index)
-        rng = np.random.default_rng(words)
+        """Read sample `index` of a source and augment it for `epoch`."""
+        source, epoch, index = key
+        rng = np.random.default_rng((AUGMENTATION_STREAMS[source], self.seed, epoch, index))
         try:
-            return augment(self.dataset[index], self.augmentation, rng, self.resize)
+            return augment(self.sources[source][index], self.augmentation, rng, self.resize)
         except DataError as error:
             return error
-
-
-@dataclass(frozen=True)
-class MixedDataset(Dataset[tuple[Tensor, Tensor] | DataError]):
-    """The sources of a batch as one data set; the keys are those of `MixedSampler`."""
-
-    sources: tuple[TrainDataset, ...]
-
-    def __getitem__(self, key: tuple[int, Key]) -> tuple[Tensor, Tensor] | DataError:
-        """Read and augment a sample of one source."""
-        source, of_source = key
-        return self.sources[source][of_source]
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,81 +18,65 @@ ORDER_STREAMS, AUGMENTATION_STREAMS = (1, 3), (2, 4)
 """First words of the seeds of orders and of augmentation, one per source of a batch: the labelled
 set, then the pseudo-labels."""
 
-Key = tuple[int, int]
-"""Epoch and index of a sample."""
+Key = tuple[int, int, int]
+"""Source, epoch and index of a sample."""
 
 
 @dataclass(frozen=True)
 class TrainSampler(Sampler[list[Key]]):
     """Endless batches of sample keys, as a function of the step alone.
 
-    Epoch e is a permutation of the data set drawn from (seed, e); epochs follow one another
-    without a gap, so a batch may hold the end of one and the beginning of the next. With B samples
-    per step over all processes, the sample at place `step * B + rank * batch_size + k` of that
-    sequence is number k in this process's batch. Several processes thus see, together, the batches
-    that one process with a batch of size B sees, and a run resumed at `start_step` goes on exactly.
-    The order is the same for the same version of NumPy.
+    Every batch holds the same number of samples of each source: first those of the labelled set,
+    then those with pseudo-labels, if there are any (section 4.4). Each source has its own epochs,
+    so a small one is seen more often than a large one.
+
+    Epoch e of a source is a permutation drawn from (seed, e); epochs follow one another without a
+    gap, so a batch may hold the end of one and the beginning of the next. With B samples of the
+    source per step over all processes, the sample at place `step * B + rank * batch_size + k` of
+    that sequence is number k in this process's batch. Several processes thus see, together, the
+    batches that one process with batches of size B sees, and a run resumed at `start_step` goes on
+    exactly. The order is the same for the same version of NumPy.
 
     Attributes:
-        length: Samples in the data set.
-        batch_size: Samples per step of this process.
+        lengths: Samples in each source.
+        batch_sizes: Samples of each source per step of this process.
         seed: In [0, 2**32).
         rank: Number of this process, in [0, world).
         world: Number of processes.
         start_step: The first step to give, counted from 0.
-        source: Number of the source; each has its own random numbers.
     """
 
-    length: int
-    batch_size: int
+    lengths: tuple[int, ...]
+    batch_sizes: tuple[int, ...]
     seed: int
     rank: int = 0
     world: int = 1
     start_step: int = 0
-    source: int = 0
 
     def __post_init__(self) -> None:
         """Refuse values that give no batches."""
         if not 0 <= self.seed < 2**32:  # More than one 32-bit word would shift those after it.
             raise ValueError(f"seed: lies in [0, 2**32), not {self.seed}")
-        if self.length < 1:
+        if min(self.lengths) < 1:
             raise DataError("the training split is empty: there is nothing to sample from")
-        if self.batch_size < 1 or not 0 <= self.rank < self.world or self.start_step < 0:
+        if min(self.batch_sizes) < 1 or not 0 <= self.rank < self.world or self.start_step < 0:
             raise ValueError(
-                f"need batch_size >= 1, 0 <= rank < world and start_step >= 0, not {self}"
+                f"need batch_sizes >= 1, 0 <= rank < world and start_step >= 0, not {self}"
             )
 
     def __iter__(self) -> Iterator[list[Key]]:
-        """Yield batches of (epoch, index) pairs, the keys of `TrainDataset`."""
-        step = self.start_step
-        while True:
-            first = (step * self.world + self.rank) * self.batch_size
-            yield [self._key(place) for place in range(first, first + self.batch_size)]
-            step += 1
+        """Yield batches of (source, epoch, index), the keys of `TrainDataset`."""
+        for step in itertools.count(self.start_step):
+            batch = []
+            for source, size in enumerate(self.batch_sizes):
+                first = (step * self.world + self.rank) * size
+                batch += [self._key(source, place) for place in range(first, first + size)]
+            yield batch
 
-    def _key(self, place: int) -> Key:
-        epoch, position = divmod(place, self.length)
-        return epoch, int(_epoch_order(self.length, self.seed, epoch, self.source)[position])
-
-
-@dataclass(frozen=True)
-class MixedSampler(Sampler[list[tuple[int, Key]]]):
-    """Batches from one or two sources, in the same proportion every time (section 4.4).
-
-    Each source has its own epochs in its own order, so a small labelled set is seen more often
-    than a large one with pseudo-labels. As with `TrainSampler`, several processes see the batches
-    of one, and a resumed run goes on exactly.
-
-    Attributes:
-        sources: The order of each source; the batch sizes give the proportion.
-    """
-
-    sources: tuple[TrainSampler, ...]
-
-    def __iter__(self) -> Iterator[list[tuple[int, Key]]]:
-        """Yield batches of (source, (epoch, index)), the keys of `MixedDataset`, source 0 first."""
-        for shares in zip(*self.sources, strict=True):
-            yield [(source, key) for source, keys in enumerate(shares) for key in keys]
+    def _key(self, source: int, place: int) -> Key:
+        length = self.lengths[source]
+        epoch, position = divmod(place, length)
+        return source, epoch, int(_epoch_order(length, self.seed, epoch, source)[position])
 
 
 def split_batch(batch_size: int, fraction: float) -> tuple[int, int]:
