@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
+import re
 import sys
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from eseg import __version__
 from eseg.cli.benchmark_verbs import benchmark, choose, models
@@ -27,6 +27,24 @@ class Verbs(TyperGroup):
         """Read the words of a verb and run it."""
         with clear_errors(ctx):
             return super().invoke(ctx)
+
+
+class Verb(TyperCommand):
+    """Verb whose docstring is its help; under "Args:" is that of its own parameters."""
+
+    def __init__(self, *args: Any, params: list[Any], **settings: Any) -> None:
+        super().__init__(*args, params=params, **settings)
+        text, _, section = (self.help or "").partition("\n\nArgs:\n")
+        # Typer would break lines in --help where the docstring does, whatever the screen's width.
+        self.help = "\n\n".join(_one_line(paragraph) for paragraph in text.split("\n\n"))
+        described = dict(re.findall(r"^    (\w+): (.*(?:\n     .*)*)", section, re.MULTILINE))
+        for parameter in params:
+            if parameter.name in described:
+                parameter.help = _one_line(described[parameter.name])
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 app = typer.Typer(
@@ -66,23 +84,10 @@ def version() -> None:
 
 
 for verb in (
-    quickstart,
-    train,
-    evaluate,
-    predict,
-    doctor,
-    pseudo_label,
-    self_train,
-    models,
-    export,
-    verify,
-    benchmark,
-    choose,
-    version,
-):
-    # Typer would break lines in --help where the docstring does, whatever the screen's width.
-    paragraphs = (inspect.getdoc(verb) or "").split("\n\n")
-    app.command(help="\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs))(verb)
+    quickstart, train, evaluate, predict, doctor, pseudo_label, self_train, models, export, verify,
+    benchmark, choose, version,
+):  # fmt: skip
+    app.command(cls=Verb)(verb)
 
 
 def main() -> None:

@@ -17,7 +17,6 @@ from eseg.cli.options import (
     parse_size,
     path_argument,
     path_option,
-    size_option,
     writable_file,
 )
 from eseg.cli.screen import RichReporter, print_json, print_line, print_table, warn
@@ -39,11 +38,12 @@ Threads = Annotated[
 Rounds = Annotated[int, typer.Option(min=2, help="Images timed of each.", metavar="COUNT")]
 
 
-def models(
-    size: Annotated[str, size_option("Image size to count at.")] = "1024x2048",
-    as_json: options.Json = False,
-) -> None:
-    """List the presets with their parameters and multiply-accumulates beside the paper's."""
+def models(size: options.Size = "1024x2048", as_json: options.Json = False) -> None:
+    """List the presets with their parameters and multiply-accumulates beside the paper's.
+
+    Args:
+        size: Image size to count at.
+    """
     pixels = parse_size(size)
     from eseg.deploy.benchmark.profile import PAPER, PAPER_SIZE, profile_presets, profile_table
 
@@ -64,36 +64,12 @@ def models(
 
 
 def benchmark(
-    subjects: Annotated[
-        list[str],
-        path_argument(
-            file_or_name,
-            "Checkpoints, exported files and presets (with random weights).",
-            "SUBJECT...",
-        ),
-    ],
-    size: Annotated[
-        str | None,
-        size_option(
-            "Image size; by default that of --image or of a file for one size, or 1024x2048."
-        ),
-    ] = None,
-    image: Annotated[
-        list[Path] | None,
-        path_option(
-            existing_file,
-            "Picture to label; repeat it for several. By default a street scene is drawn.",
-            metavar="FILE",
-        ),
-    ] = None,
+    subjects: Annotated[list[str], path_argument(file_or_name, metavar="SUBJECT...")],
+    size: options.SizeOrNone = None,
+    image: Annotated[list[Path] | None, path_option(existing_file, metavar="FILE")] = None,
     engine: Annotated[
         list[str] | None,
-        typer.Option(
-            callback=_refuse_unknown,
-            help="Engine to time; repeat it for several. By default those that are installed, have "
-            "the precision and need no compiler.",
-            metavar=f"[{'|'.join(get_args(EngineName))}]",
-        ),
+        typer.Option(callback=_refuse_unknown, metavar=f"[{'|'.join(get_args(EngineName))}]"),
     ] = None,
     device: options.Device = None,
     precision: options.Precision = "auto",
@@ -101,19 +77,23 @@ def benchmark(
     rounds: Rounds = 20,
     as_json: options.Json = False,
     plot: Annotated[
-        Path | None,
-        path_option(
-            writable_file(".png", ".svg"), "Picture of the stages to write.", metavar="PNG|SVG"
-        ),
+        Path | None, path_option(writable_file(".png", ".svg"), metavar="PNG|SVG")
     ] = None,
-    output: Annotated[
-        Path | None, path_option(writable_file(".json"), "JSON file to write.", metavar="FILE.json")
-    ] = None,
+    output: Annotated[Path | None, path_option(writable_file(".json"), metavar="FILE.json")] = None,
 ) -> None:
     """Time networks from image to labels, stage by stage, beside each other in one run.
 
     Each runs on every engine that is installed and fits; checkpoints are exported for it on the
     fly. All take turns in shuffled rounds, each in a process of its own; ratios are to the first.
+
+    Args:
+        subjects: Checkpoints, exported files and presets (with random weights).
+        size: Image size; by default that of --image or of a file for one size, or 1024x2048.
+        image: Picture to label; repeat it for several. By default a street scene is drawn.
+        engine: Engine to time; repeat it for several. By default those that are installed, have
+            the precision and need no compiler.
+        plot: Picture of the stages to write.
+        output: JSON file to write.
     """
     pixels = None if size is None else parse_size(size)
     from eseg.data.cores import physical_cores
@@ -150,16 +130,10 @@ def benchmark(
 
 
 def choose(
-    fps: Annotated[float, typer.Option(help="Images per second that have to be held.")],
-    size: Annotated[str, size_option("Image size.")] = "1024x2048",
-    engine: Annotated[
-        EngineName | None,
-        typer.Option(
-            help="Engine to run on; by default the fastest of those that are installed and need no "
-            "compiler."
-        ),
-    ] = None,
-    family: Annotated[Family, typer.Option(help="Presets to choose from.")] = "all",
+    fps: Annotated[float, typer.Option()],
+    size: options.Size = "1024x2048",
+    engine: EngineName | None = None,
+    family: Family = "all",
     device: options.Device = None,
     precision: options.Precision = "auto",
     threads: Threads = None,
@@ -171,6 +145,13 @@ def choose(
     Accuracy is the paper's mIoU on Cityscapes. A rate is held if 95 % of the images take no longer
     than it allows, from a uint8 image in memory to uint8 labels. If none holds it the exit code is
     1, and a smaller size is looked for.
+
+    Args:
+        fps: Images per second that have to be held.
+        size: Image size.
+        engine: Engine to run on; by default the fastest of those that are installed and need no
+            compiler.
+        family: Presets to choose from.
     """
     pixels = parse_size(size)
     from eseg.data.cores import physical_cores

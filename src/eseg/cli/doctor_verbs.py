@@ -28,28 +28,24 @@ def doctor(
         Path,
         path_argument(
             data_set_or_folder,
-            f"Data set YAML, a built-in name ({BUILT_IN_SETS}), or any folder of images and masks.",
-            "DATASET|FOLDER",
+            help=f"Data set YAML, a built-in name ({BUILT_IN_SETS}), or any folder of images and "
+            "masks.",
+            metavar="DATASET|FOLDER",
         ),
     ],
     root: options.Root = None,
-    fix_config: Annotated[
-        Path | None,
-        path_option(
-            writable_parent,
-            "Write a data set YAML that trains: without the faulty files, or with what was found "
-            "in a folder.",
-            metavar="OUT.yaml",
-        ),
-    ] = None,
+    fix_config: Annotated[Path | None, path_option(writable_parent, metavar="OUT.yaml")] = None,
     as_json: options.Json = False,
-    sheet: Annotated[
-        Path | None, path_option(writable_parent, "Draw samples of every class.", metavar="PNG")
-    ] = None,
+    sheet: Annotated[Path | None, path_option(writable_parent, metavar="PNG")] = None,
 ) -> None:
     """Find out what is wrong with a data set; exit code 1 if there are errors.
 
     Errors are what training refuses or learns falsely from; docs/doctor.md explains each finding.
+
+    Args:
+        fix_config: Write a data set YAML that trains: without the faulty files, or with what was
+            found in a folder.
+        sheet: Draw samples of every class.
     """
     if fix_config is not None and fix_config.resolve() == data.resolve():
         raise ConfigError(f"{data}: --fix-config would replace it; choose another file")

@@ -15,7 +15,6 @@ from eseg.cli.options import (
     parse_size,
     path_argument,
     path_option,
-    size_option,
     writable_file,
 )
 from eseg.cli.screen import RichReporter, complain, print_json, print_line, print_table
@@ -30,77 +29,43 @@ _check_picture = writable_file(".png")
 
 def export(
     checkpoint: options.CheckpointFile,
-    format: Annotated[  # noqa: A002 - the option's name
-        Format,
-        typer.Option(
-            help="onnx is for ONNX Runtime and TensorRT; pt2 (AOTInductor) is machine code for "
-            "this torch and this kind of processor."
-        ),
-    ] = "onnx",
-    output: Annotated[
-        Path | None,
-        path_option(
-            writable_file(), "File to write; by default beside the checkpoint, named after both."
-        ),
-    ] = None,
-    size: Annotated[str | None, size_option("The one image size to take, for speed.")] = None,
-    dynamic: Annotated[
-        bool, typer.Option("--dynamic", help="Take images of every size, which is the default.")
-    ] = False,
-    outputs: Annotated[
-        Outputs,
-        typer.Option(
-            help="logits are small scores: labels are made of them fastest outside the graph. "
-            "labels are of the image's size, made within the graph."
-        ),
-    ] = "logits",
-    half: Annotated[
-        bool, typer.Option("--half", help="16-bit floats, for devices that compute in them.")
-    ] = False,
-    device: Annotated[
-        str, typer.Option(help="What a pt2 is compiled for: cpu or cuda.", metavar="NAME")
-    ] = "cpu",
-    int8: Annotated[
-        bool, typer.Option("--int8", help="8-bit integers; needs --calibrate. Not for pt2.")
-    ] = False,
-    calibrate: Annotated[
-        Path | None,
-        path_option(
-            data_set,
-            "Data set YAML or built-in name for --int8: calibrated on its train split, measured "
-            "on val.",
-            metavar="DATASET",
-        ),
-    ] = None,
+    format: Format = "onnx",  # noqa: A002 - the option's name
+    output: Annotated[Path | None, path_option(writable_file())] = None,
+    size: options.SizeOrNone = None,
+    dynamic: Annotated[bool, typer.Option("--dynamic")] = False,
+    outputs: Outputs = "logits",
+    half: Annotated[bool, typer.Option("--half")] = False,
+    device: Annotated[str, typer.Option(metavar="NAME")] = "cpu",
+    int8: Annotated[bool, typer.Option("--int8")] = False,
+    calibrate: Annotated[Path | None, path_option(data_set, metavar="DATASET")] = None,
     root: options.Root = None,
-    images: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Images that --int8 calibrates on at most; by default 100.", metavar="COUNT"
-        ),
-    ] = None,
-    max_drop: Annotated[
-        float | None,
-        typer.Option(
-            help="Points of mIoU that may be lost, by default 0.3; beyond, --int8 writes no file "
-            "and --verify fails.",
-            metavar="POINTS",
-        ),
-    ] = None,
-    verify: Annotated[
-        Path | None,
-        path_option(
-            data_set,
-            "Data set YAML or built-in name: compare the file with the checkpoint on its val "
-            "split, as eseg verify does.",
-            metavar="DATASET",
-        ),
-    ] = None,
+    images: Annotated[int | None, typer.Option(min=1, metavar="COUNT")] = None,
+    max_drop: Annotated[float | None, typer.Option(metavar="POINTS")] = None,
+    verify: Annotated[Path | None, path_option(data_set, metavar="DATASET")] = None,
 ) -> None:
     """Write a checkpoint as one file that other programs run.
 
     It takes a uint8 RGB image, (1, height, width, 3), and normalises it; names and colours of the
     classes are inside. It runs where there is no torch: see eseg.runtime.
+
+    Args:
+        format: onnx is for ONNX Runtime and TensorRT; pt2 (AOTInductor) is machine code for this
+            torch and this kind of processor.
+        output: File to write; by default beside the checkpoint, named after both.
+        size: The one image size to take, for speed.
+        dynamic: Take images of every size, which is the default.
+        outputs: logits are small scores: labels are made of them fastest outside the graph. labels
+            are of the image's size, made within the graph.
+        half: 16-bit floats, for devices that compute in them.
+        device: What a pt2 is compiled for: cpu or cuda.
+        int8: 8-bit integers; needs --calibrate. Not for pt2.
+        calibrate: Data set YAML or built-in name for --int8: calibrated on its train split,
+            measured on val.
+        images: Images that --int8 calibrates on at most; by default 100.
+        max_drop: Points of mIoU that may be lost, by default 0.3; beyond, --int8 writes no file
+            and --verify fails.
+        verify: Data set YAML or built-in name: compare the file with the checkpoint on its val
+            split, as eseg verify does.
     """
     if size is not None and dynamic:
         raise ConfigError("--size is for one size and --dynamic for every size; keep one")
@@ -173,60 +138,34 @@ def export(
 
 
 def verify(
-    file: Annotated[
-        Path, path_argument(existing_file, "What eseg export wrote: .onnx, .xml or .pt2.", "FILE")
-    ],
-    against: Annotated[
-        Path,
-        path_option(existing_file, "The checkpoint that it was made of.", metavar="CHECKPOINT"),
-    ],
+    file: Annotated[Path, path_argument(existing_file, metavar="FILE")],
+    against: Annotated[Path, path_option(existing_file, metavar="CHECKPOINT")],
     data: options.Dataset,
     split: options.Split = "val",
     root: options.Root = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Images to compare, spread evenly over the split; all by default."
-        ),
-    ] = None,
-    tolerance: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=100,
-            help="Per cent of the labels that must be equal; by default 99.9 for files in fp32, "
-            "99.5 in fp16 and 98.5 in int8.",
-            metavar="PERCENT",
-        ),
-    ] = None,
-    max_drop: Annotated[
-        float, typer.Option(help="Points of mIoU, of 100, that may be lost.", metavar="POINTS")
-    ] = 0.3,
-    engine: Annotated[
-        ExportEngine | None,
-        typer.Option(help="Engine that runs the file; by default the first that can."),
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            help="Where the file runs; by default the CPU, or what it was compiled for.",
-            metavar="NAME",
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        path_option(
-            _check_picture,
-            "Picture of the image that differs most; by default FILE.worst.png.",
-            metavar="PNG",
-        ),
-    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1)] = None,
+    tolerance: Annotated[float | None, typer.Option(min=0, max=100, metavar="PERCENT")] = None,
+    max_drop: Annotated[float, typer.Option(metavar="POINTS")] = 0.3,
+    engine: ExportEngine | None = None,
+    device: Annotated[str | None, typer.Option(metavar="NAME")] = None,
+    output: Annotated[Path | None, path_option(_check_picture, metavar="PNG")] = None,
     as_json: options.Json = False,
 ) -> None:
     """Compare an exported file with its checkpoint on real images; exit code 1 if they differ.
 
     The checkpoint runs in torch, on the CPU in fp32. If the file takes one size only, both get
     images resized to it.
+
+    Args:
+        file: What eseg export wrote: .onnx, .xml or .pt2.
+        against: The checkpoint that it was made of.
+        limit: Images to compare, spread evenly over the split; all by default.
+        tolerance: Per cent of the labels that must be equal; by default 99.9 for files in fp32,
+            99.5 in fp16 and 98.5 in int8.
+        max_drop: Points of mIoU, of 100, that may be lost.
+        engine: Engine that runs the file; by default the first that can.
+        device: Where the file runs; by default the CPU, or what it was compiled for.
+        output: Picture of the image that differs most; by default FILE.worst.png.
     """
     picture = output or _default_picture(file)
     from eseg.checkpoint import load_checkpoint

@@ -16,8 +16,8 @@ Network = Annotated[
     Path,
     path_argument(
         existing_file,
-        "A checkpoint (best.pt in a run's folder), or what `eseg export` wrote.",
-        "CHECKPOINT_OR_EXPORT",
+        help="A checkpoint (best.pt in a run's folder), or what `eseg export` wrote.",
+        metavar="CHECKPOINT_OR_EXPORT",
     ),
 ]
 
@@ -31,22 +31,17 @@ def evaluate(
     flip: options.Flip = False,
     device: options.Device = None,
     precision: options.Precision = "auto",
-    save: Annotated[
-        Path | None,
-        path_option(writable_folder, "Folder for the predicted labels as palette PNGs."),
-    ] = None,
-    submission: Annotated[
-        Path | None,
-        path_option(
-            writable_folder,
-            "Folder for the files that the test server of cityscapes, ade20k or vistas takes; also "
-            "for splits without masks.",
-            metavar="DIR",
-        ),
-    ] = None,
+    save: Annotated[Path | None, path_option(writable_folder)] = None,
+    submission: Annotated[Path | None, path_option(writable_folder, metavar="DIR")] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Measure a network: mIoU, pixel accuracy and IoU per class, at the labels' own size."""
+    """Measure a network: mIoU, pixel accuracy and IoU per class, at the labels' own size.
+
+    Args:
+        save: Folder for the predicted labels as palette PNGs.
+        submission: Folder for the files that the test server of cityscapes, ade20k or vistas
+            takes; also for splits without masks.
+    """
     from eseg.checkpoint import load_checkpoint
     from eseg.inference.evaluate import evaluate as run
     from eseg.reports.score_report import scores_table
@@ -88,25 +83,23 @@ def evaluate(
 
 def predict(
     checkpoint: Network,
-    images: Annotated[
-        list[Path], path_argument(existing, "Image files, or folders of them.", "IMAGES...")
-    ],
-    output: Annotated[Path, path_option(writable_folder, "Folder for labels/ and overlays/.")],
+    images: Annotated[list[Path], path_argument(existing, metavar="IMAGES...")],
+    output: Annotated[Path, path_option(writable_folder)],
     scales: options.Scales = None,
     flip: options.Flip = False,
     device: options.Device = None,
     precision: options.Precision = "auto",
-    engine: Annotated[
-        EngineName | None,
-        typer.Option(
-            help="torch and compile run checkpoints, the others exported files; by default the "
-            "first that fits the file."
-        ),
-    ] = None,
+    engine: EngineName | None = None,
 ) -> None:
     """Label images at their own size: palette PNGs of class ids, and overlays above a legend.
 
     A file that cannot be read is reported and skipped; the exit code is then 1.
+
+    Args:
+        images: Image files, or folders of them.
+        output: Folder for labels/ and overlays/.
+        engine: torch and compile run checkpoints, the others exported files; by default the first
+            that fits the file.
     """
     from eseg.inference.image_files import list_images, predict_files
     from eseg.runtime.predictor import Predictor

@@ -39,19 +39,14 @@ def checked(check: Check) -> Callable[..., Any]:
     return callback
 
 
-def path_option(check: Check, description: str, *names: str, metavar: str | None = None) -> Any:
-    """Return a Typer option for paths that `check` accepts, with its help and names."""
-    return typer.Option(*names, callback=checked(check), help=description, metavar=metavar)
+def path_option(check: Check, *names: str, **settings: Any) -> Any:
+    """Return a Typer option for paths that `check` accepts, with its names and other settings."""
+    return typer.Option(*names, callback=checked(check), **settings)
 
 
-def path_argument(check: Check, description: str, metavar: str | None = None) -> Any:
-    """Return a Typer argument for paths that `check` accepts, with its help."""
-    return typer.Argument(callback=checked(check), help=description, metavar=metavar)
-
-
-def size_option(description: str) -> Any:
-    """Return a Typer option for the text of an image size, see `parse_size`."""
-    return typer.Option(help=description, metavar="HEIGHTxWIDTH")
+def path_argument(check: Check, **settings: Any) -> Any:
+    """Return a Typer argument for paths that `check` accepts, with its other settings."""
+    return typer.Argument(callback=checked(check), **settings)
 
 
 def existing(path: Path, _name: str = "") -> None:
@@ -134,7 +129,7 @@ def _refuse_nan(scales: list[float] | None) -> list[float] | None:
 
 
 RunYaml = Annotated[
-    Path, path_argument(existing_file, "YAML of the run, such as configs/camvid/cpu_1h.yaml.")
+    Path, path_argument(existing_file, help="YAML of the run, such as configs/camvid/cpu_1h.yaml.")
 ]
 Overrides = Annotated[
     list[str] | None,
@@ -144,17 +139,20 @@ Overrides = Annotated[
     ),
 ]
 CheckpointFile = Annotated[
-    Path, path_argument(existing_file, "A checkpoint: best.pt in a run's folder.", "CHECKPOINT")
+    Path,
+    path_argument(
+        existing_file, help="A checkpoint: best.pt in a run's folder.", metavar="CHECKPOINT"
+    ),
 ]
 Output = Annotated[
-    Path | None, path_option(writable_folder, "Folder for everything that is written.")
+    Path | None, path_option(writable_folder, help="Folder for everything that is written.")
 ]
 Dataset = Annotated[
     Path,
     path_option(
         data_set,
-        f"Data set YAML, or a built-in name: {BUILT_IN_SETS}.",
         "--data",
+        help=f"Data set YAML, or a built-in name: {BUILT_IN_SETS}.",
         metavar="DATASET",
     ),
 ]
@@ -167,8 +165,10 @@ Root = Annotated[
 ]
 Split = Annotated[str, typer.Option(help="Split of the data set.")]
 Unlabelled = Annotated[
-    Path, path_option(existing_folder, "Folder of images, searched to any depth.")
+    Path, path_option(existing_folder, help="Folder of images, searched to any depth.")
 ]
+Size = Annotated[str, typer.Option(metavar="HEIGHTxWIDTH")]
+SizeOrNone = Annotated[str | None, typer.Option(metavar="HEIGHTxWIDTH")]
 Scales = Annotated[
     list[float] | None,
     typer.Option(

@@ -51,19 +51,12 @@ ClassThreshold = Annotated[
 def pseudo_label(
     checkpoint: options.CheckpointFile,
     images: options.Unlabelled,
-    output: Annotated[
-        Path,
-        path_option(
-            writable_folder, "Folder for labels/, dataset.yaml, report.json and sheet.png."
-        ),
-    ],
+    output: Annotated[Path, path_option(writable_folder)],
     scales: options.Scales = None,
     flip: TeacherFlip = True,
     threshold: Threshold = 0.5,
     class_threshold: ClassThreshold = None,
-    confidence: Annotated[
-        bool, typer.Option("--confidence", help="Write the probabilities too, times 255.")
-    ] = False,
+    confidence: Annotated[bool, typer.Option("--confidence")] = False,
     device: options.Device = None,
     precision: options.Precision = "auto",
 ) -> None:
@@ -73,6 +66,10 @@ def pseudo_label(
     it was broken off. Several processes: [bold]torchrun --nproc-per-node 4 -m[/bold] in front of
     it. An image that cannot be read is reported and skipped; the exit code is then 1
     (of several processes 0: torchrun would start them again).
+
+    Args:
+        output: Folder for labels/, dataset.yaml, report.json and sheet.png.
+        confidence: Write the probabilities too, times 255.
     """
     by_class = _class_thresholds(class_threshold)
     from eseg.checkpoint import load_checkpoint
@@ -112,25 +109,10 @@ def self_train(
     config: options.RunYaml,
     unlabelled: options.Unlabelled,
     overrides: options.Overrides = None,
-    student_config: Annotated[
-        Path | None,
-        path_option(existing_file, "YAML of the students' runs; by default the teacher's."),
-    ] = None,
-    student_from: Annotated[
-        str | None,
-        path_option(
-            file_or_name,
-            "What students start from: scratch, pretrained (the backbone's ImageNet weights), "
-            "teacher, or a checkpoint; by default what their YAML says.",
-            metavar="START",
-        ),
-    ] = None,
-    teacher: Annotated[
-        Path | None, path_option(existing_file, "A trained teacher, instead of training one.")
-    ] = None,
-    rounds: Annotated[
-        int, typer.Option(help="Students in a row, each the teacher of the next.", min=1)
-    ] = 1,
+    student_config: Annotated[Path | None, path_option(existing_file)] = None,
+    student_from: Annotated[str | None, path_option(file_or_name, metavar="START")] = None,
+    teacher: Annotated[Path | None, path_option(existing_file)] = None,
+    rounds: Annotated[int, typer.Option(min=1)] = 1,
     scales: options.Scales = None,
     flip: TeacherFlip = True,
     threshold: Threshold = 0.5,
@@ -144,6 +126,13 @@ def self_train(
     goes on where it was broken off; finished stages stay. By default the output folder is
     runs/NAME, NAME being the config's. Several processes: [bold]torchrun --nproc-per-node 4
     -m[/bold] in front of the command.
+
+    Args:
+        student_config: YAML of the students' runs; by default the teacher's.
+        student_from: What students start from: scratch, pretrained (the backbone's ImageNet
+            weights), teacher, or a checkpoint; by default what their YAML says.
+        teacher: A trained teacher, instead of training one.
+        rounds: Students in a row, each the teacher of the next.
     """
     by_class = _class_thresholds(class_threshold)
     from eseg.config import load_config

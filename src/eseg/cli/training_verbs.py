@@ -27,27 +27,18 @@ def train(
     overrides: options.Overrides = None,
     device: options.Device = None,
     output: options.Output = None,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume",
-            help="Go on from the last checkpoint in the output folder; start if there is none yet.",
-        ),
-    ] = False,
-    check: Annotated[
-        bool | None,
-        typer.Option(
-            "--check/--no-check",
-            help="Let the doctor read all images and masks first, and stop if there are errors; by "
-            "default a new run in one process does so for up to 5,000 images.",
-            show_default=False,
-        ),
-    ] = None,
+    resume: Annotated[bool, typer.Option("--resume")] = False,
+    check: Annotated[bool | None, typer.Option(show_default=False)] = None,
 ) -> None:
     """Train a network; leaves checkpoints, logs, a curve and pictures in the output folder.
 
     By default that is runs/NAME, NAME being the config's. Several processes:
     [bold]torchrun --nproc-per-node 4 -m eseg train CONFIG[/bold].
+
+    Args:
+        resume: Go on from the last checkpoint in the output folder; start if there is none yet.
+        check: Let the doctor read all images and masks first, and stop if there are errors; by
+            default a new run in one process does so for up to 5,000 images.
     """
     from eseg.config import load_config
     from eseg.training.trainer import train as run
@@ -61,15 +52,16 @@ def train(
 
 
 def quickstart(
-    output: Annotated[
-        Path, path_option(writable_folder, "Folder for everything that is written.")
-    ] = Path("runs/quickstart"),
+    output: Annotated[Path, path_option(writable_folder)] = Path("runs/quickstart"),
     device: options.Device = None,
 ) -> None:
     """Train a small network on procedural street scenes, measure it and label unseen scenes.
 
     Needs no data and about five minutes on two CPU cores. The run's YAML is left in the output
     folder: change it and go on with [bold]eseg train[/bold].
+
+    Args:
+        output: Folder for everything that is written.
     """
     from eseg.quickstart import run_quickstart
 
