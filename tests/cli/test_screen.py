@@ -30,7 +30,7 @@ def terminal(monkeypatch):
 def test_lines_are_not_markup(name, capsys):
     screen.print_line(f"{name} is " + "long " * 40)
     screen.complain(f"{name}: no such file")
-    screen.warn(f"{name} is odd")
+    screen.complain(f"{name} is odd", "warning")
     printed = capsys.readouterr()
     assert printed.out == f"{name} is {'long ' * 40}\n"
     assert printed.err == f"error: {name}: no such file\nwarning: {name} is odd\n"

@@ -19,7 +19,7 @@ from eseg.cli.options import (
     path_option,
     writable_file,
 )
-from eseg.cli.screen import RichReporter, print_json, print_line, print_table, warn
+from eseg.cli.screen import RichReporter, complain, print_result
 
 
 def _refuse_unknown(engines: list[str] | None) -> list[str] | None:
@@ -48,9 +48,6 @@ def models(size: options.Size = "1024x2048", as_json: options.Json = False) -> N
     from eseg.deploy.benchmark.profile import PAPER, PAPER_SIZE, profile_presets, profile_table
 
     profiles = profile_presets(pixels)
-    if not as_json:
-        print_table(profile_table(profiles, pixels))
-        return
     rows = {
         name: {
             "parameters": profile.parameters,
@@ -60,7 +57,8 @@ def models(size: options.Size = "1024x2048", as_json: options.Json = False) -> N
         }
         for name, profile in profiles.items()
     }
-    print_json({"size": pixels, "models": rows})
+    document = {"size": pixels, "models": rows}
+    print_result(document, [profile_table(profiles, pixels)], as_json=as_json)
 
 
 def benchmark(
@@ -118,15 +116,10 @@ def benchmark(
         output.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     if plot is not None:
         report.save_benchmark_plot(result, plot)
-    if as_json:
-        print_json(document)
-    else:
-        for table in report.benchmark_tables(result):
-            print_table(table)
-        for note in report.benchmark_notes(result):
-            print_line(note)
+    tables, notes = report.benchmark_tables(result), report.benchmark_notes(result)
+    print_result(document, tables, notes, as_json=as_json)
     for warning in report.benchmark_warnings(result):
-        warn(warning)
+        complain(warning, "warning")
 
 
 def choose(
@@ -170,11 +163,8 @@ def choose(
             rounds=rounds,
             reporter=reporter,
         )
-    if as_json:
-        print_json(report.choice_dict(choice))
-    else:
-        print_table(report.choice_table(choice))
-        for line in (*report.choice_notes(choice), report.choice_verdict(choice)):
-            print_line(line)
+    lines = [*report.choice_notes(choice), report.choice_verdict(choice)]
+    table = report.choice_table(choice)
+    print_result(report.choice_dict(choice), [table], lines, as_json=as_json)
     if choice.best is None:
         raise typer.Exit(1)

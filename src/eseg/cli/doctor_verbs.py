@@ -15,7 +15,7 @@ from eseg.cli.options import (
     path_option,
     writable_parent,
 )
-from eseg.cli.screen import RichReporter, complain, console, print_json, print_line, print_table
+from eseg.cli.screen import RichReporter, complain, console, print_line, print_result, print_table
 from eseg.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -51,10 +51,9 @@ def doctor(
         raise ConfigError(f"{data}: --fix-config would replace it; choose another file")
     with RichReporter(err=as_json) as reporter:
         diagnosis = _examine(data, root, reporter)
-    document = diagnosis.to_dict()
-    lines = []
     if not as_json:
         _print(diagnosis)
+    document, lines = diagnosis.to_dict(), []
     if sheet is not None:
         from eseg.doctor.class_sheet import save_sheet
 
@@ -63,11 +62,7 @@ def doctor(
     if fix_config is not None:
         document["mended"], line = _mend(diagnosis, fix_config)
         lines.append(line)
-    if as_json:
-        print_json(document)
-    else:
-        for line in lines:
-            print_line(line)
+    print_result(document, lines=lines, as_json=as_json)
     if diagnosis.has_errors:
         raise typer.Exit(1)
 

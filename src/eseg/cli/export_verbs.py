@@ -17,7 +17,7 @@ from eseg.cli.options import (
     path_option,
     writable_file,
 )
-from eseg.cli.screen import RichReporter, complain, print_json, print_line, print_table
+from eseg.cli.screen import RichReporter, complain, print_line, print_result
 from eseg.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -220,12 +220,9 @@ def _compare(
 
     with RichReporter(err=as_json) as reporter:
         result = run(file, checkpoint, data, reporter=reporter, **choices)
-    if as_json:
-        print_json(result.to_dict() | {"picture": str(picture)})
-    else:
-        print_table(report.verification_table(result))
-        for note in report.verification_notes(result):
-            print_line(note)
+    document = result.to_dict() | {"picture": str(picture)}
+    table, notes = report.verification_table(result), report.verification_notes(result)
+    print_result(document, [table], notes, as_json=as_json)
     save_picture(report.worst_picture(result), picture)
     if result.failure is not None:
         complain(f"{file}: {result.failure}; see {picture}")

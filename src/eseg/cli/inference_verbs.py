@@ -10,7 +10,7 @@ import typer
 from eseg.choices import EngineName
 from eseg.cli import options
 from eseg.cli.options import existing, existing_file, path_argument, path_option, writable_folder
-from eseg.cli.screen import RichReporter, complain, print_json, print_line, print_table
+from eseg.cli.screen import RichReporter, complain, print_line, print_result
 
 Network = Annotated[
     Path,
@@ -67,18 +67,15 @@ def evaluate(
             submission=submission,
             reporter=reporter,
         ).to_dict()
-    if as_json:
-        about = {"checkpoint": str(checkpoint), "data": str(data), "split": split}
-        about |= {"scales": scales or [1.0], "flip": flip, "precision": precision}
-        print_json(about | {"classes": names} | result)
-        return
-    if any(result["support"]):
-        print_table(scores_table(names, result))
-    else:
-        print_line(f"no scores: split '{split}' has no pixel with a label")
+    about = {"checkpoint": str(checkpoint), "data": str(data), "split": split}
+    about |= {"scales": scales or [1.0], "flip": flip, "precision": precision, "classes": names}
+    scored = any(result["support"])
+    lines = [] if scored else [f"no scores: split '{split}' has no pixel with a label"]
     if submission is not None:
         count = sum(1 for _ in submission.iterdir())
-        print_line(f"{count} files for the test server in {submission}: zip them and upload that")
+        lines.append(f"{count} files for the test server in {submission}: zip them and upload that")
+    tables = [scores_table(names, result)] if scored else []
+    print_result(about | result, tables, lines, as_json=as_json)
 
 
 def predict(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import operator
 import os
 import re
 import signal
@@ -144,19 +143,9 @@ def complain(message: str, severity: str = "error", target: Console | None = Non
     (target or Console(stderr=True)).print(line, soft_wrap=True)
 
 
-def warn(message: str) -> None:
-    """Print a warning line on standard error."""
-    complain(message, "warning")
-
-
 def print_line(line: str, target: Console | None = None) -> None:
     """Print a line as is and unbroken: brackets and colons in paths and names are not markup."""
     (target or console).print(Text(line), soft_wrap=True)
-
-
-def print_json(document: Any) -> None:
-    """Print a document as indented JSON."""
-    typer.echo(json.dumps(document, indent=2))
 
 
 def print_table(table: Table, target: Console | None = None) -> None:
@@ -169,6 +158,19 @@ def print_table(table: Table, target: Console | None = None) -> None:
             shown.add_section()
         shown.add_row(*map(Text, row), style="bold" if index in table.strong else None)
     (target or console).print(shown)
+
+
+def print_result(
+    document: Any, tables: Iterable[Table] = (), lines: Iterable[str] = (), *, as_json: bool
+) -> None:
+    """Print what a verb found: a document as indented JSON, or tables and lines for people."""
+    if as_json:
+        typer.echo(json.dumps(document, indent=2))
+        return
+    for table in tables:
+        print_table(table)
+    for line in lines:
+        print_line(line)
 
 
 class RichReporter(Reporter):
@@ -198,23 +200,18 @@ class RichReporter(Reporter):
 
     def status(self, text: str) -> None:
         """Show a line in a terminal until the next status or bar, or the end."""
-        self._draw(text, total=None)
+        self._draw(text)
 
     def track(
         self, items: Iterable[Item], *, total: int | None = None, description: str = ""
     ) -> Iterable[Item]:
         """Pass items on and show a bar in a terminal meanwhile."""
-        length = operator.length_hint(items, -1) if total is None else total
-        progress = self._draw(description, total=None if length < 0 else length)
+        progress = self._draw(description)
         if progress is None:
             yield from items
             return
-        try:
-            for item in items:
-                yield item
-                progress.advance(progress.task_ids[0])
-        finally:
-            progress.stop()
+        with progress:
+            yield from progress.track(items, total, task_id=progress.task_ids[0])
 
     def training(self, steps: int, done: int) -> RichTrainingProgress:
         """Show the progress of a training run for as long as the block lasts."""
@@ -223,7 +220,7 @@ class RichReporter(Reporter):
         self._stop()
         return RichTrainingProgress(self._console, steps, done)
 
-    def _draw(self, description: str, total: int | None) -> Progress | None:
+    def _draw(self, description: str) -> Progress | None:
         """Show a bar in place of the last one; return None where bars cannot be drawn."""
         self._stop()
         terminal = self._console
@@ -240,7 +237,7 @@ class RichReporter(Reporter):
             console=terminal,
             transient=True,
         )
-        self._progress.add_task(description, total=total)
+        self._progress.add_task(description, total=None)
         self._progress.start()
         return self._progress
 
