@@ -9,7 +9,7 @@ from pathlib import Path
 from eseg.config.named_sets import NAMED_SETS
 from eseg.config.parsing import parse
 from eseg.config.schema import DataConfig
-from eseg.config.yaml_text import read_yaml
+from eseg.config.yaml_text import errors_at, read_yaml
 from eseg.data.dataset import SegmentationDataset
 from eseg.data.folder import Folder, FolderConfig
 from eseg.data.listing import SplitConfig
@@ -50,10 +50,8 @@ def load_dataset(path: str | Path, root: Path | None = None) -> FolderConfig:
             f"{', '.join(NAMED_SETS)}"
         )
     raw = read_yaml(path)
-    try:
+    with errors_at(path):
         config = parse(FolderConfig, raw)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
     base, given = (path.parent, config.root) if root is None else (Path(), root)
     root = (base / _expanded(given, path)).resolve()
     splits = {name: _with_list_beside(split, path.parent) for name, split in config.splits.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from eseg.config.datasets import class_table
 from eseg.config.named_sets import NAMED_SETS
 from eseg.config.parsing import parse
 from eseg.config.schema import RunConfig
-from eseg.config.yaml_text import dump_yaml, parse_yaml, read_yaml
+from eseg.config.yaml_text import dump_yaml, errors_at, parse_yaml, read_yaml
 from eseg.errors import ConfigError
 from eseg.models import PRESETS, ModelConfig
 from eseg.runtime.resizing import ResizeConfig
@@ -28,7 +29,11 @@ _PATHS = (
 )  # fmt: skip
 """Keys of a run that hold paths; they are made absolute, so that a saved config can be moved."""
 
-RGB = 3
+parse_model_config = partial(parse, ModelConfig)
+parse_streets_config = partial(parse, StreetsConfig)
+parse_resize_config = partial(parse, ResizeConfig)
+"""Check the plain forms of configs, as checkpoints carry them; raise `ConfigError` for wrong keys
+or values."""
 
 
 def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
@@ -47,10 +52,8 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
     _anchor(raw, path.parent)
     for override in overrides:
         _override(raw, override)
-    try:
+    with errors_at(path):
         return parse_config(raw)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
 
 
 def parse_config(raw: Mapping[str, Any]) -> RunConfig:
@@ -65,10 +68,8 @@ def parse_config(raw: Mapping[str, Any]) -> RunConfig:
     if preset is not None:
         raw = {**raw, "model": dataclasses.asdict(preset) | given}
     config = parse(RunConfig, raw, extra=((ModelConfig, "preset", Literal[*PRESETS]),))
-    try:
+    with errors_at("data.dataset"):
         classes = len(class_table(config.data))
-    except ConfigError as error:
-        raise ConfigError(f"data.dataset: {error}") from None
     if config.model.num_classes != classes and "num_classes" in given:
         raise ConfigError(
             f"model.num_classes: {config.model.num_classes}, but the data set "
@@ -80,10 +81,10 @@ def parse_config(raw: Mapping[str, Any]) -> RunConfig:
             f"loss.class_weights: {len(weights)} values for {classes} classes; give one per class, "
             "or remove the key for equal weights"
         )
-    if config.model.in_channels != RGB:
+    if config.model.in_channels != 3:
         raise ConfigError(
-            f"model.in_channels: data sets give {RGB} channels (RGB), not "
-            f"{config.model.in_channels}; other counts are for eseg.create_model alone"
+            f"model.in_channels: data sets give 3 channels (RGB), not {config.model.in_channels}; "
+            "other counts are for eseg.create_model alone"
         )
     return dataclasses.replace(config, model=dataclasses.replace(config.model, num_classes=classes))
 
@@ -97,25 +98,6 @@ def save_config(config: RunConfig, path: Path) -> None:
     """Write the resolved config with every default; raise `OutputError` if that is impossible."""
     with output_errors(path):
         path.write_text(dump_yaml(to_plain(config)), encoding="utf-8")
-
-
-def parse_model_config(raw: Mapping[str, Any]) -> ModelConfig:
-    """Check the plain form of a `ModelConfig`, as checkpoints carry it.
-
-    Raises:
-        ConfigError: Keys or values are wrong.
-    """
-    return parse(ModelConfig, raw)
-
-
-def parse_streets_config(raw: Mapping[str, Any]) -> StreetsConfig:
-    """Check the plain form of a `StreetsConfig`, as checkpoints carry it."""
-    return parse(StreetsConfig, raw)
-
-
-def parse_resize_config(raw: Mapping[str, Any]) -> ResizeConfig:
-    """Check the plain form of a `ResizeConfig`, as checkpoints carry it."""
-    return parse(ResizeConfig, raw)
 
 
 def _anchor(raw: dict[str, Any], folder: Path) -> None:
@@ -143,8 +125,6 @@ def _override(raw: dict[str, Any], override: str) -> None:
         target = target[section]
         if not isinstance(target, dict):
             raise ConfigError(f"override '{override}': {section} has no keys")
-    try:
+    with errors_at(f"override '{override}'"):
         target[key] = parse_yaml(text)
-    except ConfigError as error:
-        raise ConfigError(f"override '{override}': {error}") from None
     _anchor(raw, Path.cwd())  # All earlier paths are absolute already.

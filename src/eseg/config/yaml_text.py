@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from eseg.errors import ConfigError
+
+
+@contextmanager
+def errors_at(place: object) -> Iterator[None]:
+    """Put a file or key in front of the message of a `ConfigError`."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error}") from None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -18,13 +28,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ConfigError: The file is missing, is not text or YAML, repeats a key, or has no keys.
     """
     try:
-        value = parse_yaml(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as text ({error})") from None
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
+    with errors_at(path):
+        value = parse_yaml(text)
     if not isinstance(value, dict):
         found = "nothing" if value is None else repr(value)
         raise ConfigError(f"{path}: expected keys with values, got {found}")
@@ -94,10 +104,7 @@ def dump_yaml(values: Mapping[str, Any], *, short_lists: bool = False) -> str:
 class _ShortListDumper(yaml.SafeDumper):
     """A SafeDumper that writes lists of integers in flow style."""
 
-
-def _represent_list(dumper: yaml.SafeDumper, values: list[Any]) -> yaml.Node:
-    flow = all(isinstance(value, int) for value in values)
-    return dumper.represent_sequence("tag:yaml.org,2002:seq", values, flow_style=flow)
-
-
-_ShortListDumper.add_representer(list, _represent_list)
+    def represent_sequence(self, tag: str, sequence: Any, flow_style: bool | None = None) -> Any:
+        """Leave all other lists to PyYAML."""
+        short = all(isinstance(value, int) for value in sequence)
+        return super().represent_sequence(tag, sequence, flow_style=short or flow_style)
