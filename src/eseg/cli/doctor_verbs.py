@@ -52,7 +52,14 @@ def doctor(
     with RichReporter(err=as_json) as reporter:
         diagnosis = _examine(data, root, reporter)
     if not as_json:
-        _print(diagnosis)
+        from eseg.doctor.diagnosis import balance_table, summary_line
+
+        for finding in diagnosis.findings:
+            complain(finding.text(diagnosis.config.root), finding.severity, console)
+        if diagnosis.balances:
+            print_table(balance_table(diagnosis))
+        more = "; --json lists all files and classes" if diagnosis.findings else ""
+        print_line(summary_line(diagnosis) + more)
     document, lines = diagnosis.to_dict(), []
     if sheet is not None:
         from eseg.doctor.class_sheet import save_sheet
@@ -65,17 +72,6 @@ def doctor(
     print_result(document, lines=lines, as_json=as_json)
     if diagnosis.has_errors:
         raise typer.Exit(1)
-
-
-def _print(diagnosis: Diagnosis) -> None:
-    from eseg.doctor.diagnosis import balance_table, summary_line
-
-    for finding in diagnosis.findings:
-        complain(finding.text(diagnosis.config.root), finding.severity, console)
-    if diagnosis.balances:
-        print_table(balance_table(diagnosis))
-    more = "; --json lists all files and classes" if diagnosis.findings else ""
-    print_line(summary_line(diagnosis) + more)
 
 
 def _examine(data: Path, root: Path | None, reporter: Reporter) -> Diagnosis:

@@ -93,9 +93,8 @@ def export(
     allowed = MAX_DROP if max_drop is None else max_drop
     target = choose_device(device)
     precision = "int8" if int8 else "fp16" if half else "fp32"
-    path = output or default_output(
-        checkpoint, format=format, size=pixels, outputs=outputs, precision=precision
-    )
+    form: dict[str, Any] = {"format": format, "size": pixels, "outputs": outputs}
+    path = output or default_output(checkpoint, **form, precision=precision)
     loaded = load_checkpoint(checkpoint)
     truth = None if verify is None else loaded.data_config(verify, root)
     if truth is not None:
@@ -103,23 +102,13 @@ def export(
     with RichReporter(err=True) as reporter:
         if calibrate is None:
             reporter.status("exporting")
-            written = run(
-                loaded,
-                path,
-                format=format,
-                size=pixels,
-                outputs=outputs,
-                precision="fp16" if half else "fp32",
-                device=target,
-            )
+            written = run(loaded, path, **form, precision="fp16" if half else "fp32", device=target)
         else:
             result = export_int8(
                 loaded,
                 path,
-                format=format,
+                **form,
                 data=loaded.data_config(calibrate, root),
-                size=pixels,
-                outputs=outputs,
                 images=images or CALIBRATION_IMAGES,
                 max_drop=allowed,
                 reporter=reporter,

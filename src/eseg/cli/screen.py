@@ -8,7 +8,7 @@ import re
 import signal
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import typer
@@ -173,22 +173,16 @@ def print_result(
         print_line(line)
 
 
-class RichReporter(Reporter):
+class RichReporter(Reporter, ExitStack):
     """Reporter that prints lines and tables, and shows progress in a terminal.
 
-    It is a context manager: a status or bar that is still shown goes away at the end. With `err`
-    it prints on standard error, because standard output is for JSON.
+    As a stack of contexts it holds at most one, the status or bar that is shown: that goes away at
+    the end. With `err` it prints on standard error, because standard output is for JSON.
     """
 
     def __init__(self, target: Console | None = None, *, err: bool = False) -> None:
+        super().__init__()
         self._console = target or (Console(stderr=True) if err else console)
-        self._progress: Progress | None = None
-
-    def __enter__(self) -> RichReporter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop()
 
     def say(self, text: str) -> None:
         """Print a line that stays."""
@@ -213,23 +207,26 @@ class RichReporter(Reporter):
         with progress:
             yield from progress.track(items, total, task_id=progress.task_ids[0])
 
-    def training(self, steps: int, done: int) -> RichTrainingProgress:
+    @contextmanager
+    def training(self, steps: int, done: int) -> Iterator[RichTrainingProgress]:
         """Show the progress of a training run for as long as the block lasts."""
         from eseg.cli.training_progress import RichTrainingProgress
 
-        self._stop()
-        return RichTrainingProgress(self._console, steps, done)
+        self.close()
+        progress = RichTrainingProgress(self._console, steps, done)
+        with progress.bar:
+            yield progress
 
     def _draw(self, description: str) -> Progress | None:
         """Show a bar in place of the last one; return None where bars cannot be drawn."""
-        self._stop()
+        self.close()
         terminal = self._console
         if not terminal.is_terminal or terminal.is_dumb_terminal:
             return None
         from rich import progress as bars
 
         # A new one each time: one that is started again would move the cursor over other lines.
-        self._progress = bars.Progress(
+        progress = bars.Progress(
             bars.TextColumn("{task.description}", markup=False),
             bars.BarColumn(bar_width=None),
             bars.MofNCompleteColumn(),
@@ -237,11 +234,5 @@ class RichReporter(Reporter):
             console=terminal,
             transient=True,
         )
-        self._progress.add_task(description, total=None)
-        self._progress.start()
-        return self._progress
-
-    def _stop(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
+        progress.add_task(description, total=None)
+        return self.enter_context(progress)

@@ -16,14 +16,14 @@ SECONDS_BETWEEN_LINES = 30
 class RichTrainingProgress(TrainingProgress):
     """Progress line with loss, learning rate, throughput, memory and time left.
 
-    In output to a file, a line every `SECONDS_BETWEEN_LINES` takes its place. Of `steps`, `done`
-    were done before, in a resumed run.
+    It is shown for as long as the context of `bar` lasts. In output to a file, a line every
+    `SECONDS_BETWEEN_LINES` takes its place. Of `steps`, `done` were done before, in a resumed run.
     """
 
     def __init__(self, console: Console, steps: int, done: int) -> None:
         self._console = console
         self.steps = steps
-        self._bar = Progress(
+        self.bar = Progress(
             TextColumn("step"),
             MofNCompleteColumn(),
             BarColumn(bar_width=None),
@@ -33,7 +33,7 @@ class RichTrainingProgress(TrainingProgress):
             disable=not console.is_terminal or console.is_dumb_terminal,
         )
         self._printed = time.perf_counter()
-        self._task = self._bar.add_task("train", total=steps, completed=done, figures="")
+        self._task = self.bar.add_task("train", total=steps, completed=done, figures="")
 
     def advance(
         self, loss: float, lr: float, images_per_second: float, peak_memory_mib: float
@@ -43,11 +43,11 @@ class RichTrainingProgress(TrainingProgress):
             f"loss {loss:.3f}  lr {lr:.2g}  {images_per_second:.1f} img/s  "
             f"{peak_memory_mib:.0f} MiB"
         )
-        self._bar.update(self._task, advance=1, figures=figures)
+        self.bar.update(self._task, advance=1, figures=figures)
         now = time.perf_counter()
-        if self._bar.disable and now - self._printed > SECONDS_BETWEEN_LINES:
+        if self.bar.disable and now - self._printed > SECONDS_BETWEEN_LINES:
             self._printed = now
-            done = int(self._bar.tasks[0].completed)
+            done = int(self.bar.tasks[0].completed)
             self._console.print(f"step {done}/{self.steps}  {figures}", highlight=False)
 
     def evaluated(
@@ -60,10 +60,3 @@ class RichTrainingProgress(TrainingProgress):
             highlight=False,
             soft_wrap=True,
         )
-
-    def __enter__(self) -> RichTrainingProgress:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
