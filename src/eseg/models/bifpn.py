@@ -27,18 +27,12 @@ class BiFPN(FeatureStage):
     """
 
     def __init__(
-        self,
-        features: list[FeatureSpec],
-        channels: int,
-        repeats: int,
-        *,
-        act: type[nn.Module],
+        self, features: list[FeatureSpec], channels: int, repeats: int, act: type[nn.Module]
     ) -> None:
         super().__init__()
         self.laterals = nn.ModuleList(ConvNormAct(spec.channels, channels) for spec in features)
-        self.layers = nn.ModuleList(
-            BiFPNLayer(len(features), channels, act=act) for _ in range(repeats)
-        )
+        layers = (BiFPNLayer(len(features), channels, act) for _ in range(repeats))
+        self.layers = nn.ModuleList(layers)
         self.features = [FeatureSpec(channels, spec.stride) for spec in features]
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
@@ -53,17 +47,13 @@ class BiFPN(FeatureStage):
 class BiFPNLayer(nn.Module):
     """One top-down and one bottom-up pass over n levels: 2 (n - 1) nodes."""
 
-    def __init__(self, levels: int, channels: int, *, act: type[nn.Module]) -> None:
+    def __init__(self, levels: int, channels: int, act: type[nn.Module]) -> None:
         super().__init__()
-
-        def node(inputs: int) -> FusionNode:
-            return FusionNode(inputs, channels, act=act)
-
         # Both lists are fine to coarse. The coarsest level has no top-down node, and so one input
         # less in the bottom-up pass; the finest has no bottom-up node.
-        self.top_down = nn.ModuleList(node(2) for _ in range(levels - 1))
+        self.top_down = nn.ModuleList(FusionNode(2, channels, act) for _ in range(levels - 1))
         self.bottom_up = nn.ModuleList(
-            node(3 if level < levels - 1 else 2) for level in range(1, levels)
+            FusionNode(3 if level < levels - 1 else 2, channels, act) for level in range(1, levels)
         )
         self.downsample = nn.MaxPool2d(3, stride=2, padding=1)
 
@@ -86,7 +76,7 @@ class BiFPNLayer(nn.Module):
 class FusionNode(nn.Module):
     """Weighted sum, activation, separable 3x3 convolution, batch norm."""
 
-    def __init__(self, inputs: int, channels: int, *, act: type[nn.Module]) -> None:
+    def __init__(self, inputs: int, channels: int, act: type[nn.Module]) -> None:
         super().__init__()
         self.weighted_sum = FastNormalizedSum(inputs)
         self.act = act()

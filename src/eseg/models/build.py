@@ -6,17 +6,19 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import nn
 
 from eseg.errors import BackboneError
-from eseg.models.config import LITE_BACKBONE, PRESETS, ModelConfig
-from eseg.models.decoders import DECODERS
+from eseg.models.config import DECODERS, LITE_BACKBONE, PRESETS, ModelConfig
 from eseg.models.encoder import TimmEncoder
 from eseg.models.eseg import ESeg
 from eseg.models.fusion import SoftmaxFusion
-from eseg.models.head import SegmentationHead
-from eseg.models.layers import ACTIVATIONS, init_convolutions, set_batch_norms
+from eseg.models.layers import (
+    ACTIVATIONS,
+    SeparableConvNormAct,
+    init_convolutions,
+    set_batch_norms,
+)
 from eseg.models.lite_encoder import LiteEncoder
 from eseg.models.pyramid import AveragePyramid
 
@@ -55,12 +57,24 @@ def create_model(
     """
     config = resolve_config(model, **overrides)
     act = ACTIVATIONS[config.activation]
-    encoder, mean, std = _build_encoder(config, act, pretrained_backbone)
+    if config.backbone != LITE_BACKBONE:
+        encoder = TimmEncoder(config, pretrained_backbone)
+    elif pretrained_backbone is False:
+        encoder = LiteEncoder(config)
+    else:
+        raise BackboneError(
+            "the Lite encoders have no public ImageNet weights; train from scratch "
+            "(pretrained_backbone=False), start from a checkpoint of your own, or use eseg_s"
+        )
     levels = 0 if config.decoder == "deeplabv3plus" else config.max_level - 5
     pyramid = AveragePyramid(encoder.features, levels)
     decoder = DECODERS[config.decoder](pyramid.features, config, act)
     fusion = SoftmaxFusion(len(decoder.features), config.fusion_slope)
-    head = SegmentationHead(config.channels, config.num_classes, act=act)
+    # One separable 3x3 convolution, then a 1x1 classifier, at the finest level (section 3.1).
+    head = nn.Sequential(
+        SeparableConvNormAct(config.channels, config.channels, act=act),
+        nn.Conv2d(config.channels, config.num_classes, 1),
+    )
 
     # Deviation: a timm backbone keeps its epsilon, mostly 1e-5, in place of the 1e-3 of the paper's
     # code base: pretrained weights expect it, and a network from scratch should be the same.
@@ -69,15 +83,16 @@ def create_model(
         init_convolutions(part)
         set_batch_norms(part, momentum=config.norm_momentum, eps=config.norm_eps)
     set_batch_norms(encoder, momentum=config.norm_momentum)
-    head.init_classifier()
+    # Class scores start near uniform: weights from N(0, 0.01^2); the bias is zero since above.
+    nn.init.normal_(head.get_parameter("1.weight"), std=0.01)
     return ESeg(
         encoder=encoder,
         pyramid=pyramid,
         decoder=decoder,
         fusion=fusion,
         head=head,
-        mean=mean,
-        std=std,
+        mean=_per_channel(encoder.mean, config.in_channels),
+        std=_per_channel(encoder.std, config.in_channels),
         config=config,
     )
 
@@ -99,35 +114,6 @@ def resolve_config(model: str | ModelConfig, **overrides: Any) -> ModelConfig:
             f"ModelConfig has no field {', '.join(unknown)}; it has {', '.join(fields)}"
         )
     return dataclasses.replace(model, **overrides)
-
-
-def _build_encoder(
-    config: ModelConfig, act: type[nn.Module], pretrained: bool | str | Path
-) -> tuple[LiteEncoder | TimmEncoder, tuple[float, ...], tuple[float, ...]]:
-    if config.backbone != LITE_BACKBONE:
-        encoder = TimmEncoder(
-            config.backbone,
-            in_channels=config.in_channels,
-            min_level=config.min_level,
-            atrous=config.atrous,
-            pretrained=pretrained,
-        )
-        mean, std = encoder.mean, encoder.std
-    elif pretrained is not False:
-        raise BackboneError(
-            "the Lite encoders have no public ImageNet weights; train from scratch "
-            "(pretrained_backbone=False), start from a checkpoint of your own, or use eseg_s"
-        )
-    else:
-        encoder = LiteEncoder(
-            config.width,
-            config.depth,
-            in_channels=config.in_channels,
-            min_level=config.min_level,
-            act=act,
-        )
-        mean, std = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-    return encoder, _per_channel(mean, config.in_channels), _per_channel(std, config.in_channels)
 
 
 def _per_channel(rgb: tuple[float, ...], channels: int) -> tuple[float, ...]:

@@ -1,12 +1,17 @@
-"""Architecture of a network, and the six networks of the paper."""
+"""Architecture of a network, the decoders that it can name, and the six networks of the paper."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from eseg.models.decoders import DECODERS
-from eseg.models.layers import ACTIVATIONS
+from torch import nn
+
+from eseg.models.bifpn import BiFPN
+from eseg.models.deeplabv3plus import DeepLabV3Plus
+from eseg.models.fpn import FPN
+from eseg.models.layers import ACTIVATIONS, FeatureSpec, FeatureStage
 from eseg.runtime.class_table import MAX_CLASSES
 
 LITE_BACKBONE = "lite"
@@ -85,6 +90,16 @@ class ModelConfig:
 def _require(holds: bool, config: ModelConfig, name: str, claim: str) -> None:
     if not holds:
         raise ValueError(f"{name} must be {claim}, not {getattr(config, name)!r}")
+
+
+DECODERS: dict[str, Callable[[list[FeatureSpec], ModelConfig, type[nn.Module]], FeatureStage]] = {
+    "bifpn": lambda features, config, act: BiFPN(features, config.channels, config.repeats, act),
+    "fpn": lambda features, config, act: FPN(features, config.channels, act),
+    "deeplabv3plus": lambda features, config, act: DeepLabV3Plus(features, config.channels, act),
+}
+"""Builders of the decoders by name, from the pyramid's maps (fine to coarse), the config and the
+activation. All maps that a decoder returns have `config.channels` channels; the first is at the
+finest level."""
 
 
 def _lite(width: float, depth: float, channels: int, repeats: int) -> ModelConfig:

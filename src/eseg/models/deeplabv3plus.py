@@ -26,13 +26,7 @@ class DeepLabV3Plus(FeatureStage):
     RATES = (6, 12, 18)
     SKIP_CHANNELS = 48
 
-    def __init__(
-        self,
-        features: list[FeatureSpec],
-        channels: int,
-        *,
-        act: type[nn.Module],
-    ) -> None:
+    def __init__(self, features: list[FeatureSpec], channels: int, act: type[nn.Module]) -> None:
         super().__init__()
         fine, coarse = features[0], features[-1]
         self.skip = ConvNormAct(fine.channels, self.SKIP_CHANNELS, act=act)

@@ -14,6 +14,7 @@ from timm.models import FeatureInfo
 from torch import Tensor, nn
 
 from eseg.errors import BackboneError
+from eseg.models.config import ModelConfig
 from eseg.models.layers import (
     Encoder,
     FeatureSpec,
@@ -21,56 +22,40 @@ from eseg.models.layers import (
     make_padding_symmetric,
 )
 
-PROBE_SIZE = (65, 97)
-"""A size that no stride divides, to find out how a backbone rounds the sizes of its maps."""
+PROBE_SIZES = (65, 97), (1, 1)
+"""Sizes that no stride divides, to find out how a backbone rounds the sizes of its maps."""
 
 
 class TimmEncoder(Encoder):
     """The feature maps of a convolutional timm network, fine to coarse.
 
     Args:
-        backbone: timm name, with or without the tag of its weights.
-        in_channels: Channels of the image.
-        min_level: Finest level to return, in [2, 5].
-        atrous: If True, keep P5 at stride 16 with dilated convolutions (Table 8).
-        pretrained: True loads the ImageNet weights of the tag through timm (downloaded once, then
-            cached); a path loads them from a file.
-
-    Attributes:
-        features: Channels and stride of each map.
-        mean: Mean RGB that the weights expect, in [0, 1].
-        std: Standard deviation that the weights expect, in [0, 1].
+        config: Architecture: backbone, channels of the image, finest level and `atrous` are used.
+        pretrained: True loads the ImageNet weights of the backbone's tag through timm (downloaded
+            once, then cached); a path loads them from a file.
 
     Raises:
         BackboneError: The name is unknown, the maps are not NCHW at strides 4 to 32, or weights
             cannot be loaded.
     """
 
-    def __init__(
-        self,
-        backbone: str,
-        *,
-        in_channels: int,
-        min_level: int,
-        atrous: bool = False,
-        pretrained: bool | str | Path = False,
-    ) -> None:
+    def __init__(self, config: ModelConfig, pretrained: bool | str | Path) -> None:
         super().__init__()
-        self.name = backbone
-        strides = [1 << level for level in range(min_level, 6)]
-        indices, self.pads = _inspect(backbone, strides)
-        options = {"features_only": True, "out_indices": indices, "in_chans": in_channels}
-        if atrous:
+        self.name = config.backbone
+        strides = [1 << level for level in range(config.min_level, 6)]
+        indices, self.pads = _inspect(self.name, strides)
+        options = {"features_only": True, "out_indices": indices, "in_chans": config.in_channels}
+        if config.atrous:
             options["output_stride"] = 16
             strides[-1] = 16
-        self.backbone = _create(backbone, pretrained, options)
+        self.backbone = _create(self.name, pretrained, options)
         make_batch_norms_safe(self.backbone)
         make_padding_symmetric(self.backbone)
         channels = _feature_info(self.backbone).channels()
         self.features = [FeatureSpec(*spec) for spec in zip(channels, strides, strict=True)]
-        config = timm.get_pretrained_cfg(backbone, allow_unregistered=False)
-        assert config is not None  # timm has just built this network
-        self.mean, self.std = tuple(config.mean), tuple(config.std)
+        trained = timm.get_pretrained_cfg(self.name, allow_unregistered=False)
+        assert trained is not None  # timm has just built this network
+        self.mean, self.std = tuple(trained.mean), tuple(trained.std)
 
     def forward(self, image: Float[Tensor, "batch channels height width"]) -> list[Tensor]:
         """Return the maps of `features`; a side of n pixels gives ceil(n / stride) cells."""
@@ -144,9 +129,7 @@ def _inspect(backbone: str, strides: list[int]) -> tuple[list[int], bool]:
             f"strides {strides}; choose a convolutional network"
         )
     try:
-        rounds_up = shapes(PROBE_SIZE) == expected(PROBE_SIZE) and shapes((1, 1)) == expected(
-            (1, 1)
-        )
+        rounds_up = all(shapes(size) == expected(size) for size in PROBE_SIZES)
     except RuntimeError:
         rounds_up = False
     return indices, not rounds_up

@@ -11,32 +11,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from eseg.models.fusion import LearnedSum
-from eseg.models.layers import Normalize
+from eseg.models.layers import ChannelAffine, Normalize
 
 Network = TypeVar("Network", bound=nn.Module)
 
 PROBE_SIZE = 64
 """Side of the image that finds the convolution before each batch norm and checks the result."""
-
-
-class ChannelAffine(nn.Module):
-    """A batch norm without a convolution before it: one factor and one offset per channel."""
-
-    factor: Tensor
-    offset: Tensor
-
-    def __init__(self, norm: _BatchNorm) -> None:
-        super().__init__()
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
-        factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-        offset = norm.bias - norm.running_mean * factor
-        self.register_buffer("factor", factor.detach().view(1, -1, 1, 1))
-        self.register_buffer("offset", offset.detach().view(1, -1, 1, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Scale and shift (batch, channels, height, width) per channel."""
-        return x * self.factor + self.offset
 
 
 def fold(model: Network) -> Network:
@@ -60,11 +40,16 @@ def fold(model: Network) -> Network:
     """
     parameter = next(model.parameters())
     folded = copy.deepcopy(model).to("cpu", torch.float64).eval().requires_grad_(False)
-    image = _probe_image(folded)
-    before = _run(folded, image)
+    normalize = next(m for m in folded.modules() if isinstance(m, Normalize))
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(1, normalize.factor.shape[1], PROBE_SIZE, PROBE_SIZE, generator=generator)
+    image = image.to(normalize.factor)
+    before = folded(image)
     _fold_batch_norms(folded, image)
-    _fold_sums(folded)
-    after = _run(folded, image)
+    for name, module in list(folded.named_modules()):
+        if isinstance(module, LearnedSum):
+            folded.set_submodule(name, module.fold())
+    after = folded(image)
     if not torch.allclose(before, after, rtol=0, atol=1e-6 * max(1e-3, float(before.abs().max()))):
         raise RuntimeError(
             "folding changed the output of this network: one of its convolutions feeds more than "
@@ -82,7 +67,7 @@ def _fold_batch_norms(model: nn.Module, image: Tensor) -> None:
     for norm in [m for m in names if isinstance(m, _BatchNorm)]:
         conv = convolutions.get(norm)
         if conv is None:
-            replacement: nn.Module = ChannelAffine(norm)
+            replacement = _affine_of(norm)
         else:
             model.set_submodule(names[conv], fuse_conv_bn_eval(conv, norm))
             replacement = nn.Identity()
@@ -90,6 +75,13 @@ def _fold_batch_norms(model: nn.Module, image: Tensor) -> None:
             # timm's batch norms hold the activation, which must be kept.
             replacement = nn.Sequential(replacement, cast(nn.Module, norm.act))
         model.set_submodule(names[norm], replacement)
+
+
+def _affine_of(norm: _BatchNorm) -> nn.Module:
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    return ChannelAffine(factor, norm.bias - norm.running_mean * factor)
 
 
 def _convolution_before_each_norm(model: nn.Module, image: Tensor) -> dict[nn.Module, nn.Conv2d]:
@@ -114,26 +106,7 @@ def _convolution_before_each_norm(model: nn.Module, image: Tensor) -> dict[nn.Mo
             handles.append(module.register_forward_hook(after_convolution))
         elif isinstance(module, _BatchNorm):
             handles.append(module.register_forward_pre_hook(before_norm))
-    _run(model, image)
+    model(image)
     for handle in handles:
         handle.remove()
     return pairs
-
-
-def _fold_sums(model: nn.Module) -> None:
-    for name, module in list(model.named_modules()):
-        if isinstance(module, LearnedSum):
-            model.set_submodule(name, module.fold())
-
-
-def _probe_image(model: nn.Module) -> Tensor:
-    normalize = next(m for m in model.modules() if isinstance(m, Normalize))
-    channels = normalize.factor.shape[1]
-    generator = torch.Generator().manual_seed(0)
-    image = torch.rand(1, channels, PROBE_SIZE, PROBE_SIZE, generator=generator)
-    return image.to(normalize.factor)
-
-
-@torch.no_grad()
-def _run(model: nn.Module, image: Tensor) -> Tensor:
-    return model(image)

@@ -16,13 +16,7 @@ class FPN(FeatureStage):
         act: Activation after the 3x3 convolutions.
     """
 
-    def __init__(
-        self,
-        features: list[FeatureSpec],
-        channels: int,
-        *,
-        act: type[nn.Module],
-    ) -> None:
+    def __init__(self, features: list[FeatureSpec], channels: int, act: type[nn.Module]) -> None:
         super().__init__()
         self.laterals = nn.ModuleList(ConvNormAct(spec.channels, channels) for spec in features)
         self.outputs = nn.ModuleList(ConvNormAct(channels, channels, 3, act=act) for _ in features)

@@ -30,48 +30,60 @@ class FeatureSpec(NamedTuple):
 
 
 class FeatureStage(nn.Module):
-    """A part of the network whose `forward` returns a list of feature maps.
-
-    Attributes:
-        features: Specification of each map, fine to coarse.
-    """
+    """A part of the network whose `forward` returns a list of feature maps."""
 
     features: list[FeatureSpec]
+    """Specification of each map, fine to coarse."""
 
 
 class Encoder(FeatureStage):
     """The part from the normalised image to the maps P2 to P5."""
+
+    mean: tuple[float, ...]
+    """Mean RGB that the weights expect, in [0, 1]."""
+    std: tuple[float, ...]
+    """Standard deviation that the weights expect, in [0, 1]."""
 
     def parameters_up_to(self, level: int) -> list[nn.Parameter]:
         """Return the parameters that the encoder's map at stride 2^level depends on."""
         raise NotImplementedError
 
 
-class Normalize(nn.Module):
-    """Normalisation of RGB in [0, 1] by the statistics that the backbone was trained with.
+class ChannelAffine(nn.Module):
+    """One constant factor and one constant offset per channel.
 
-    The constants are stored as a factor and an offset, so that the graph has no division. They are
-    not in the state dict: they belong to the backbone, not to the training.
+    `persistent` tells whether the state dict has them.
     """
 
     factor: Tensor
     offset: Tensor
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(self, factor: Tensor, offset: Tensor, *, persistent: bool = True) -> None:
         super().__init__()
+        self.register_buffer("factor", factor.view(1, -1, 1, 1), persistent=persistent)
+        self.register_buffer("offset", offset.view(1, -1, 1, 1), persistent=persistent)
+
+    def forward(
+        self, x: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch channels height width"]:
+        """Scale and shift per channel."""
+        return x * self.factor + self.offset
+
+
+class Normalize(ChannelAffine):
+    """Normalisation of RGB in [0, 1] by the statistics that the backbone was trained with.
+
+    Each channel becomes `(image - mean) / std`. The constants are stored as a factor and an offset,
+    so that the graph has no division. They are not in the state dict: they belong to the backbone,
+    not to the training.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         if len(mean) != len(std):
             raise ValueError(f"{len(mean)} means but {len(std)} standard deviations")
         scale = torch.tensor(std, dtype=torch.float64)
         shift = torch.tensor(mean, dtype=torch.float64)
-        factor, offset = 1 / scale, -shift / scale
-        self.register_buffer("factor", factor.float().view(1, -1, 1, 1), persistent=False)
-        self.register_buffer("offset", offset.float().view(1, -1, 1, 1), persistent=False)
-
-    def forward(
-        self, image: Float[Tensor, "batch channels height width"]
-    ) -> Float[Tensor, "batch channels height width"]:
-        """Return `(image - mean) / std` per channel."""
-        return image * self.factor + self.offset
+        super().__init__((1 / scale).float(), (-shift / scale).float(), persistent=False)
 
 
 class BatchNorm2d(nn.BatchNorm2d):
@@ -165,11 +177,7 @@ class SeparableConvNormAct(nn.Sequential):
     """Depthwise 3x3 and pointwise 1x1 convolution, one batch norm after both, activation."""
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        *,
-        act: type[nn.Module] | None = None,
+        self, in_channels: int, out_channels: int, *, act: type[nn.Module] | None = None
     ) -> None:
         super().__init__(
             nn.Conv2d(in_channels, in_channels, 3, padding=1, groups=in_channels, bias=False),

@@ -6,9 +6,11 @@ import math
 from typing import NamedTuple
 
 from jaxtyping import Float
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
-from eseg.models.layers import ConvNormAct, Encoder, FeatureSpec
+from eseg.models.config import ModelConfig
+from eseg.models.layers import ACTIVATIONS, ConvNormAct, Encoder, FeatureSpec
 
 
 class Stage(NamedTuple):
@@ -33,11 +35,11 @@ STAGES = (
 STEM_CHANNELS = 32
 
 
-def scale_channels(channels: int, width: float, divisor: int = 8) -> int:
+def scale_channels(channels: int, width: float) -> int:
     """Scale a channel count and round it to a multiple of 8, never down by more than 10 %."""
     scaled = channels * width
-    rounded = max(divisor, int(scaled + divisor / 2) // divisor * divisor)
-    return rounded if rounded >= 0.9 * scaled else rounded + divisor
+    rounded = max(8, int(scaled + 4) // 8 * 8)
+    return rounded if rounded >= 0.9 * scaled else rounded + 8
 
 
 class FusedMBConv(nn.Module):
@@ -58,16 +60,10 @@ class FusedMBConv(nn.Module):
         act: type[nn.Module],
     ) -> None:
         super().__init__()
-        if expansion == 1:
-            self.convs = nn.Sequential(
-                ConvNormAct(in_channels, out_channels, kernel, stride=stride, act=act)
-            )
-        else:
-            hidden = in_channels * expansion
-            self.convs = nn.Sequential(
-                ConvNormAct(in_channels, hidden, kernel, stride=stride, act=act),
-                ConvNormAct(hidden, out_channels),
-            )
+        hidden = out_channels if expansion == 1 else in_channels * expansion
+        self.convs = nn.Sequential(ConvNormAct(in_channels, hidden, kernel, stride=stride, act=act))
+        if expansion > 1:
+            self.convs.append(ConvNormAct(hidden, out_channels))
         self.has_shortcut = stride == 1 and in_channels == out_channels
 
     def forward(self, x: Tensor) -> Tensor:
@@ -79,26 +75,18 @@ class FusedMBConv(nn.Module):
 class LiteEncoder(Encoder):
     """EfficientNet-B0 with Fused-MBConv of the same kernel sizes, without SE and swish.
 
-    Args:
-        width: Multiplier of the channels, rounded as in EfficientNet.
-        depth: Multiplier of the blocks per stage, rounded up.
-        in_channels: Channels of the image.
-        min_level: Finest level to return, in [2, 5].
-        act: Activation, ReLU in the paper.
+    Of the config it takes the multipliers of the channels (rounded as in EfficientNet) and of the
+    blocks per stage (rounded up), the channels of the image, the finest level to return and the
+    activation, ReLU in the paper.
     """
 
-    def __init__(
-        self,
-        width: float,
-        depth: float,
-        *,
-        in_channels: int,
-        min_level: int,
-        act: type[nn.Module],
-    ) -> None:
+    mean, std = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        channels, stride = scale_channels(STEM_CHANNELS, width), 2
-        self.stem = ConvNormAct(in_channels, channels, 3, stride=stride, act=act)
+        act = ACTIVATIONS[config.activation]
+        channels, stride = scale_channels(STEM_CHANNELS, config.width), 2
+        self.stem = ConvNormAct(config.in_channels, channels, 3, stride=stride, act=act)
         # One entry per resolution, with all the stages at it.
         levels = [nn.Sequential()]
         outputs: list[FeatureSpec] = []
@@ -107,8 +95,8 @@ class LiteEncoder(Encoder):
                 outputs.append(FeatureSpec(channels, stride))
                 stride *= stage.stride
                 levels.append(nn.Sequential())
-            for block in range(math.ceil(stage.repeats * depth)):
-                out_channels = scale_channels(stage.channels, width)
+            for block in range(math.ceil(stage.repeats * config.depth)):
+                out_channels = scale_channels(stage.channels, config.width)
                 levels[-1].append(
                     FusedMBConv(
                         channels,
@@ -122,7 +110,7 @@ class LiteEncoder(Encoder):
                 channels = out_channels
         outputs.append(FeatureSpec(channels, stride))
         self.levels = nn.ModuleList(levels)
-        self.first = min_level - 1  # levels[0] is at stride 2, P1
+        self.first = config.min_level - 1  # levels[0] is at stride 2, P1
         self.features = outputs[self.first :]
 
     def forward(self, image: Float[Tensor, "batch channels height width"]) -> list[Tensor]:
