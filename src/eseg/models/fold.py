@@ -67,7 +67,10 @@ def _fold_batch_norms(model: nn.Module, image: Tensor) -> None:
     for norm in [m for m in names if isinstance(m, _BatchNorm)]:
         conv = convolutions.get(norm)
         if conv is None:
-            replacement = _affine_of(norm)
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
+            factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+            replacement = ChannelAffine(factor, norm.bias - norm.running_mean * factor)
         else:
             model.set_submodule(names[conv], fuse_conv_bn_eval(conv, norm))
             replacement = nn.Identity()
@@ -75,13 +78,6 @@ def _fold_batch_norms(model: nn.Module, image: Tensor) -> None:
             # timm's batch norms hold the activation, which must be kept.
             replacement = nn.Sequential(replacement, cast(nn.Module, norm.act))
         model.set_submodule(names[norm], replacement)
-
-
-def _affine_of(norm: _BatchNorm) -> nn.Module:
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-    return ChannelAffine(factor, norm.bias - norm.running_mean * factor)
 
 
 def _convolution_before_each_norm(model: nn.Module, image: Tensor) -> dict[nn.Module, nn.Conv2d]:

@@ -46,23 +46,18 @@ class FusedMBConv(nn.Module):
     """Full k x k expansion and 1x1 projection, with a shortcut where the shape stays.
 
     Without expansion there is nothing to project: one k x k convolution does both, as in
-    EfficientNetV2. Only this reading gives Lite-S the paper's 17 B.
+    EfficientNetV2. Only this reading gives Lite-S the paper's 17 B. Kernel and expansion are those
+    of the `stage`.
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        *,
-        kernel: int,
-        stride: int,
-        expansion: int,
-        act: type[nn.Module],
+        self, stage: Stage, in_channels: int, out_channels: int, stride: int, act: type[nn.Module]
     ) -> None:
         super().__init__()
-        hidden = out_channels if expansion == 1 else in_channels * expansion
-        self.convs = nn.Sequential(ConvNormAct(in_channels, hidden, kernel, stride=stride, act=act))
-        if expansion > 1:
+        hidden = out_channels if stage.expansion == 1 else in_channels * stage.expansion
+        first = ConvNormAct(in_channels, hidden, stage.kernel, stride=stride, act=act)
+        self.convs = nn.Sequential(first)
+        if stage.expansion > 1:
             self.convs.append(ConvNormAct(hidden, out_channels))
         self.has_shortcut = stride == 1 and in_channels == out_channels
 
@@ -97,16 +92,8 @@ class LiteEncoder(Encoder):
                 levels.append(nn.Sequential())
             for block in range(math.ceil(stage.repeats * config.depth)):
                 out_channels = scale_channels(stage.channels, config.width)
-                levels[-1].append(
-                    FusedMBConv(
-                        channels,
-                        out_channels,
-                        kernel=stage.kernel,
-                        stride=stage.stride if block == 0 else 1,
-                        expansion=stage.expansion,
-                        act=act,
-                    )
-                )
+                own_stride = stage.stride if block == 0 else 1
+                levels[-1].append(FusedMBConv(stage, channels, out_channels, own_stride, act))
                 channels = out_channels
         outputs.append(FeatureSpec(channels, stride))
         self.levels = nn.ModuleList(levels)
