@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -79,16 +80,14 @@ def self_train(
     return teacher
 
 
+@dataclass(frozen=True)
 class _Stages:
     """Stages of self-training; a finished one is not repeated."""
 
-    def __init__(
-        self, plan: SelfTraining, output: Path, processes: Processes, reporter: Reporter
-    ) -> None:
-        self.plan = plan
-        self.output = output
-        self.processes = processes
-        self.reporter = reporter
+    plan: SelfTraining
+    output: Path
+    processes: Processes
+    reporter: Reporter
 
     def train_teacher(self) -> Path:
         """Train the first teacher; return its checkpoint."""

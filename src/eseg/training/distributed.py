@@ -192,9 +192,9 @@ def share_network(model: nn.Module, processes: Processes) -> nn.Module:
     """
     if processes.world == 1:
         return model
+    devices = None
     if processes.device.type == "cuda":
-        model = convert_sync_batchnorm(model)
-    devices = [processes.device] if processes.device.type == "cuda" else None
+        model, devices = convert_sync_batchnorm(model), [processes.device]
     return DistributedDataParallel(model, device_ids=devices, **_OWN_BUFFERS)
 
 

@@ -19,12 +19,7 @@ from eseg.training.optim import build_optimizer
 
 @dataclass
 class RunningMean:
-    """Mean of numbers that arrive one by one.
-
-    Attributes:
-        total: Sum of the numbers since the last `take`.
-        count: Number of them.
-    """
+    """Mean of numbers that arrive one by one: sum and number of those since the last `take`."""
 
     total: float = 0.0
     count: int = 0

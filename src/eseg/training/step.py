@@ -70,8 +70,10 @@ class Stepper:
         set_learning_rate(state.optimizer, lr)
         parts = config.train.accumulate
         total = torch.zeros((), device=self.device)
-        # Random numbers of the network (drop-out) are a function of seed, step and process.
-        torch.manual_seed(_step_seed(config.seed, state.step, self.processes.rank))
+        # Random numbers of the network (drop-out) are a function of seed, step and process. Torch's
+        # generator on the CPU takes no more than 32 bits of seed.
+        seed = np.random.SeedSequence((config.seed, state.step, self.processes.rank))
+        torch.manual_seed(int(seed.generate_state(1)[0]))
         for part in range(parts):
             with self._gradient_sync(last=part == parts - 1):
                 loss = self._loss(next(batches)) / parts
@@ -135,8 +137,3 @@ def images_per_part(config: RunConfig, world: int) -> int:
             "parts (train.accumulate); choose a multiple"
         )
     return batch // (parts * world)
-
-
-def _step_seed(seed: int, step: int, rank: int) -> int:
-    """Derive a 32-bit seed, the most that torch's generator on the CPU takes."""
-    return int(np.random.SeedSequence((seed, step, rank)).generate_state(1)[0])
