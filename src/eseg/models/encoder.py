@@ -30,7 +30,8 @@ class TimmEncoder(Encoder):
     """The feature maps of a convolutional timm network, fine to coarse.
 
     Args:
-        config: Architecture: backbone, channels of the image, finest level and `atrous` are used.
+        config: Architecture, of which the backbone (with or without the tag of its weights), the
+            channels of the image, the finest level and `atrous` are used.
         pretrained: True loads the ImageNet weights of the backbone's tag through timm (downloaded
             once, then cached); a path loads them from a file.
 
