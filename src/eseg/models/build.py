@@ -6,19 +6,13 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from eseg.errors import BackboneError
 from eseg.models.config import DECODERS, LITE_BACKBONE, PRESETS, ModelConfig
 from eseg.models.encoder import TimmEncoder
 from eseg.models.eseg import ESeg
 from eseg.models.fusion import SoftmaxFusion
-from eseg.models.layers import (
-    ACTIVATIONS,
-    SeparableConvNormAct,
-    init_convolutions,
-    set_batch_norms,
-)
+from eseg.models.head import SegmentationHead
+from eseg.models.layers import ACTIVATIONS, init_convolutions, set_batch_norms
 from eseg.models.lite_encoder import LiteEncoder
 from eseg.models.pyramid import AveragePyramid
 
@@ -70,11 +64,7 @@ def create_model(
     pyramid = AveragePyramid(encoder.features, levels)
     decoder = DECODERS[config.decoder](pyramid.features, config, act)
     fusion = SoftmaxFusion(len(decoder.features), config.fusion_slope)
-    # One separable 3x3 convolution, then a 1x1 classifier, at the finest level (section 3.1).
-    head = nn.Sequential(
-        SeparableConvNormAct(config.channels, config.channels, act=act),
-        nn.Conv2d(config.channels, config.num_classes, 1),
-    )
+    head = SegmentationHead(config.channels, config.num_classes, act)
 
     # Deviation: a timm backbone keeps its epsilon, mostly 1e-5, in place of the 1e-3 of the paper's
     # code base: pretrained weights expect it, and a network from scratch should be the same.
@@ -83,8 +73,7 @@ def create_model(
         init_convolutions(part)
         set_batch_norms(part, momentum=config.norm_momentum, eps=config.norm_eps)
     set_batch_norms(encoder, momentum=config.norm_momentum)
-    # Class scores start near uniform: weights from N(0, 0.01^2); the bias is zero since above.
-    nn.init.normal_(head.get_parameter("1.weight"), std=0.01)
+    head.init_classifier()
     return ESeg(
         encoder=encoder,
         pyramid=pyramid,
