@@ -30,22 +30,18 @@ _DECODING, _PRODUCTS = "decoding", "matrix products"
 
 @dataclass(frozen=True)
 class Measured:
-    """Measurements of one subject.
-
-    Attributes:
-        profile: Parameters, and multiply-accumulates at the size that the network gets images in.
-        rounds: Seconds by step and of the whole, of every round.
-        memory: MiB at the highest: of its `process`, since before the `network`, allocated by
-            `cuda`.
-        labels: Labels of every image, uint8 (height, width), if they were asked for.
-    """
+    """Measurements of one subject."""
 
     subject: Subject
     loaded: LoadedNetwork
     profile: Profile
+    """Parameters, and multiply-accumulates at the size that the network gets images in."""
     rounds: list[dict[str, float]]
+    """Seconds by step and of the whole, of every round."""
     memory: dict[str, float]
+    """MiB at the highest: of its `process`, since before the `network`, allocated by `cuda`."""
     labels: list[np.ndarray]
+    """Labels of every image, uint8 (height, width), if they were asked for."""
 
     def seconds(self, stage: str = "whole") -> list[float]:
         """Return the seconds of a stage in every round."""
@@ -63,21 +59,18 @@ class Measured:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Measurements of one run.
-
-    Attributes:
-        measured: The subjects, in the order in which they were given.
-        pictures: The images, all of one size; round after round the next of them was taken.
-        decoding: Seconds to decode one, of every round.
-        peak: GFLOP/s of fp32 matrix products in every round; none on other devices than CPUs.
-        product: Library and side of those matrices.
-    """
+    """Measurements of one run."""
 
     measured: list[Measured]
+    """The subjects, in the order in which they were given."""
     pictures: list[TimedPicture]
+    """The images, all of one size; round after round the next of them was taken."""
     decoding: list[float]
+    """Seconds to decode one, of every round."""
     peak: list[float]
+    """GFLOP/s of fp32 matrix products in every round; none on other devices than CPUs."""
     product: dict[str, str | int]
+    """Library and side of those matrices."""
     environment: dict[str, str | int | None]
 
     def ratio(self, measured: Measured) -> float:

@@ -45,21 +45,18 @@ _SIZES_TRIED = 6
 
 @dataclass(frozen=True)
 class Candidate:
-    """A preset on this machine.
-
-    Attributes:
-        miou: The paper's mIoU on Cityscapes val, in per cent.
-        times: From a uint8 image in memory to uint8 labels in memory.
-        images: Number that was timed; one where that was hopeless.
-        holds: True if 95 % of the images took no longer than the rate allows.
-    """
+    """A preset on this machine."""
 
     preset: str
     miou: float
+    """The paper's mIoU on Cityscapes val, in per cent."""
     profile: Profile
     times: Times
+    """From a uint8 image in memory to uint8 labels in memory."""
     images: int
+    """Number that was timed; one where that was hopeless."""
     holds: bool
+    """True if 95 % of the images took no longer than the rate allows."""
 
 
 class SmallerSize(NamedTuple):
@@ -72,22 +69,19 @@ class SmallerSize(NamedTuple):
 
 @dataclass(frozen=True)
 class Choice:
-    """The presets that there were to choose from.
-
-    Attributes:
-        fps: The rate that was asked for, in images per second.
-        size: (height, width) of the images.
-        engines: Median ms of the smallest preset on each engine; one alone if it was given.
-        candidates: The presets, those with few multiply-accumulates first.
-        smaller_size: If none holds the rate, a smaller size at which the fastest does.
-    """
+    """The presets that there were to choose from."""
 
     fps: float
+    """The rate that was asked for, in images per second."""
     size: tuple[int, int]
+    """(height, width) of the images."""
     engine: str
     engines: dict[str, float]
+    """Median ms of the smallest preset on each engine; one alone if it was given."""
     candidates: list[Candidate]
+    """The presets, those with few multiply-accumulates first."""
     smaller_size: SmallerSize | None = None
+    """If none holds the rate, a smaller size at which the fastest does."""
 
     @property
     def best(self) -> Candidate | None:

@@ -17,15 +17,12 @@ PAPER_SIZE = (1024, 2048)
 
 @dataclass(frozen=True)
 class Profile:
-    """Cost of a network.
-
-    Attributes:
-        parameters: Trainable numbers.
-        macs: Multiply-accumulates of convolutions and matrix products for one image.
-    """
+    """Cost of a network."""
 
     parameters: int
+    """Trainable numbers."""
     macs: int
+    """Multiply-accumulates of convolutions and matrix products for one image."""
 
     def cells(self) -> tuple[str, str]:
         """Format both for a table, in millions and in billions."""

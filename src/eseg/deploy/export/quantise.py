@@ -27,19 +27,16 @@ from eseg.runtime.writing import output_errors
 
 
 class GraphTools(NamedTuple):
-    """Steps of an 8-bit export in one format.
-
-    Attributes:
-        build: Turns a network with its outputs into the format's model for every size.
-        quantise: Returns a copy of a model that computes in 8 bits.
-        narrow: Makes a model one for a single size, in place.
-        save: Writes a model with its description; returns the files, the one that is opened last.
-    """
+    """Steps of an 8-bit export in one format."""
 
     build: Callable[[ESeg, Outputs], Any]
+    """Turns a network with its outputs into the format's model for every size."""
     quantise: Callable[[Any, CalibrationImages], Any]
+    """Returns a copy of a model that computes in 8 bits."""
     narrow: Callable[[Any, tuple[int, int]], None]
+    """Makes a model one for a single size, in place."""
     save: Callable[[Any, Path, NetworkInfo], list[Path]]
+    """Writes a model with its description; returns the files, the one that is opened last."""
 
 
 INT8_FORMATS: dict[str, GraphTools] = {
@@ -56,21 +53,18 @@ MAX_DROP = 0.3
 
 @dataclass(frozen=True)
 class Int8Export:
-    """An 8-bit file with its measured accuracy.
-
-    Attributes:
-        path: The file, absolute.
-        miou: Mean IoU of the 8-bit network on the validation split, in [0, 1].
-        miou_fp32: That of the network in floats, in the same engine.
-        calibrated_on: Images that the ranges were taken from.
-        measured_on: Images that both were measured on.
-    """
+    """An 8-bit file with its measured accuracy."""
 
     path: Path
+    """The file, absolute."""
     miou: float
+    """Mean IoU of the 8-bit network on the validation split, in [0, 1]."""
     miou_fp32: float
+    """That of the network in floats, in the same engine."""
     calibrated_on: int
+    """Images that the ranges were taken from."""
     measured_on: int
+    """Images that both were measured on."""
 
     @property
     def drop(self) -> float:

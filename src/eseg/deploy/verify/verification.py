@@ -24,32 +24,26 @@ _FADED = 0.6
 
 @dataclass(frozen=True)
 class Tolerance:
-    """Largest accepted difference between an exported file and its checkpoint.
-
-    Attributes:
-        agreement: Share of all pixels that must get the checkpoint's label, in [0, 1].
-        max_drop: Points of mIoU, of 100, that may be lost.
-    """
+    """Largest accepted difference between an exported file and its checkpoint."""
 
     agreement: float
+    """Share of all pixels that must get the checkpoint's label, in [0, 1]."""
     max_drop: float
+    """Points of mIoU, of 100, that may be lost."""
 
 
 @dataclass(frozen=True)
 class ComparedImage:
-    """One image as checkpoint and file label it.
-
-    Attributes:
-        name: The sample's name, unique in its split.
-        image: The image as both have seen it, uint8 RGB (height, width, 3).
-        expected: The checkpoint's labels, uint8 (height, width).
-        given: The file's labels.
-    """
+    """One image as checkpoint and file label it."""
 
     name: str
+    """The sample's name, unique in its split."""
     image: np.ndarray
+    """The image as both have seen it, uint8 RGB (height, width, 3)."""
     expected: np.ndarray
+    """The checkpoint's labels, uint8 (height, width)."""
     given: np.ndarray
+    """The file's labels."""
 
     @property
     def agreement(self) -> float:
@@ -59,36 +53,33 @@ class ComparedImage:
 
 @dataclass(frozen=True)
 class Verification:
-    """Comparison of an exported file with its checkpoint.
-
-    Attributes:
-        file: The exported file.
-        info: Its description.
-        engine: Engine that ran it.
-        images: Number of images.
-        resized: Number of them that were resized to the only size that the file takes.
-        agreement: Share of all pixels that have the same label.
-        labelled_agreement: The same among the pixels whose true class is known.
-        expected: The checkpoint's scores.
-        given: The file's scores.
-        worst: The image with the lowest agreement.
-        logits: Distance between the logits of that image; None for a file of labels.
-        clues: Likely explanations of the differences, a line each.
-    """
+    """Comparison of an exported file with its checkpoint."""
 
     file: Path
+    """The exported file."""
     info: NetworkInfo
+    """Its description."""
     engine: str
+    """Engine that ran it."""
     classes: ClassTable
     images: int
+    """Number of images."""
     resized: int
+    """Number of them that were resized to the only size that the file takes."""
     agreement: float
+    """Share of all pixels that have the same label."""
     labelled_agreement: float
+    """The same among the pixels whose true class is known."""
     expected: Scores
+    """The checkpoint's scores."""
     given: Scores
+    """The file's scores."""
     worst: ComparedImage
+    """The image with the lowest agreement."""
     logits: LogitsDifference | None
+    """Distance between the logits of that image; None for a file of labels."""
     clues: tuple[str, ...]
+    """Likely explanations of the differences, a line each."""
     tolerance: Tolerance
 
     @property
