@@ -99,6 +99,22 @@ def test_figures_follow_from_the_times(result):
     json.dumps(told)
 
 
+@pytest.mark.parametrize(
+    ("taken", "reference", "expected"),
+    [
+        # A machine that slows down threefold in the middle does not change what is twice as slow.
+        ([0.2, 0.2, 0.2, 0.6, 0.6, 0.6], [0.1, 0.1, 0.1, 0.3, 0.3, 0.3], pytest.approx(2)),
+        ([1.0, 2.0, 9.0], [1.0, 1.0, 1.0], 2),
+    ],
+)
+def test_the_ratio_compares_times_of_the_same_round(result, taken, reference, expected):
+    result.measured[:] = [
+        measured(name, [seconds(one) for one in times])
+        for name, times in (("a", reference), ("b", taken))
+    ]
+    assert result.ratio(result.measured[1]) == expected
+
+
 def test_tables_and_notes_say_what_cannot_be_seen(result):
     console = Console(file=io.StringIO(), width=80)
     for table in benchmark_tables(result):

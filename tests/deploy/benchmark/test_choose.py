@@ -14,8 +14,8 @@ from eseg.deploy.benchmark.benchmark_report import (
     choice_table,
     choice_verdict,
 )
-from eseg.deploy.benchmark.choose import PAPER_MIOU, Candidate, Choice, choose, members
-from eseg.deploy.benchmark.profile import Profile
+from eseg.deploy.benchmark.choose import Candidate, Choice, choose, members
+from eseg.deploy.benchmark.profile import PAPER, Profile
 from eseg.deploy.benchmark.timed_network import Subject
 from eseg.deploy.benchmark.timing import Times
 from eseg.errors import BenchmarkError
@@ -164,7 +164,7 @@ def test_families():
     assert members("all") == list(PRESETS)
     assert members("lite") == ["eseg_lite_s", "eseg_lite_m", "eseg_lite_l"]
     assert members("full") == ["eseg_s", "eseg_m", "eseg_l"]
-    assert set(PAPER_MIOU) == set(PRESETS)
+    assert set(PAPER) == set(PRESETS)
     with pytest.raises(BenchmarkError, match=r"'tiny' is not one of all, lite, full"):
         members("tiny")
 

@@ -1,7 +1,6 @@
-import numpy as np
 import pytest
 
-from eseg.deploy.benchmark.timing import Times, ratio, take_turns
+from eseg.deploy.benchmark.timing import Times, take_turns
 
 
 def test_every_round_gives_everybody_one_turn_in_a_new_order():
@@ -30,10 +29,3 @@ def test_times_are_percentiles_in_milliseconds():
     assert (times.p5, times.median, times.p95) == pytest.approx((5, 50, 95))
     assert times.spread == pytest.approx(90 / 50)
     assert times.to_dict() == {"median": 50.0, "p5": 5.0, "p95": 95.0}
-
-
-def test_ratio_compares_times_of_the_same_round():
-    """A machine that slows down threefold in the middle does not change what is twice as slow."""
-    pace = np.array([1, 1, 1, 3, 3, 3.0])
-    assert ratio(list(0.2 * pace), list(0.1 * pace)) == pytest.approx(2)
-    assert ratio([1.0, 2.0, 9.0], [1.0, 1.0, 1.0]) == 2

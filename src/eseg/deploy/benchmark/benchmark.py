@@ -17,7 +17,7 @@ from eseg.deploy.benchmark.processes import Remote
 from eseg.deploy.benchmark.profile import PAPER_SIZE, Profile, profile
 from eseg.deploy.benchmark.subjects import TimedPicture, draw_picture, load_picture
 from eseg.deploy.benchmark.timed_network import LoadedNetwork, Subject, TimedNetwork
-from eseg.deploy.benchmark.timing import Times, ratio, seconds_of, take_turns
+from eseg.deploy.benchmark.timing import Times, seconds_of, take_turns
 from eseg.errors import BenchmarkError
 from eseg.reports.reporter import SILENT, Reporter
 
@@ -74,8 +74,8 @@ class Benchmark:
     environment: dict[str, str | int | None]
 
     def ratio(self, measured: Measured) -> float:
-        """Return the whole time of a subject as a multiple of the first one's."""
-        return ratio(measured.seconds(), self.measured[0].seconds())
+        """Return the whole time as a multiple of the first subject's, the median over rounds."""
+        return float(np.median(np.divide(measured.seconds(), self.measured[0].seconds())))
 
     def peak_share(self, measured: Measured) -> float | None:
         """Return a network's share of the rate of matrix products; None if it is not in fp32."""
@@ -118,11 +118,11 @@ def benchmark(
     """
     with ExitStack() as stack:
         networks = {subject.name: stack.enter_context(start(subject)) for subject in subjects}
-        loaded: dict[str, LoadedNetwork] = {}
-        for name, network in networks.items():
-            reporter.status(f"loading {name}")
-            loaded[name] = network.call("describe")
-        size = agree_on_size({s.path: loaded[s.name].info.size for s in subjects}, size)
+        fixed: dict[Path, tuple[int, int] | None] = {}
+        for subject in subjects:
+            reporter.status(f"loading {subject.name}")
+            fixed[subject.path] = networks[subject.name].call("describe").info.size
+        size = agree_on_size(fixed, size)
         pictures: list[TimedPicture] = []
         for file in images:
             pictures.append(load_picture(file, size))
@@ -175,14 +175,13 @@ def measure(
     all images are kept too.
     """
     size = (images[0].shape[0], images[0].shape[1])
-    loaded: dict[str, LoadedNetwork] = {}
-    profiles: dict[str, Profile] = {}
+    known: dict[str, tuple[LoadedNetwork, Profile]] = {}
     for name, network in networks.items():
         reporter.status(f"warming up {name}")
-        loaded[name] = network.call("describe")
-        info = loaded[name].info
-        seen = size if info.resize is None else info.resize.size_of(size)
-        profiles[name] = profile(parse_model_config(info.model), seen)
+        loaded: LoadedNetwork = network.call("describe")
+        resize = loaded.info.resize
+        seen = size if resize is None else resize.size_of(size)
+        known[name] = loaded, profile(parse_model_config(loaded.info.model), seen)
         network.call("show", list(images))
     turns = {name: functools.partial(network.call, "turn") for name, network in networks.items()}
     taken = take_turns(turns | dict(others), rounds, reporter=reporter)
@@ -190,8 +189,7 @@ def measure(
     measured = [
         Measured(
             subject,
-            loaded[subject.name],
-            profiles[subject.name],
+            *known[subject.name],
             taken[subject.name],
             networks[subject.name].call("memory"),
             [networks[subject.name].call("labels", index) for index in labelled],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +14,7 @@ import numpy as np
 
 from eseg.choices import Family
 from eseg.deploy.benchmark.benchmark import start
-from eseg.deploy.benchmark.profile import Profile, profile
+from eseg.deploy.benchmark.profile import PAPER, Profile, profile
 from eseg.deploy.benchmark.subjects import draw_picture, find_subjects
 from eseg.deploy.benchmark.timed_network import Subject
 from eseg.deploy.benchmark.timing import Times, take_turns
@@ -23,16 +22,6 @@ from eseg.errors import BenchmarkError
 from eseg.models import PRESETS
 from eseg.models.config import LITE_BACKBONE
 from eseg.reports.reporter import SILENT, Reporter
-
-PAPER_MIOU = {
-    "eseg_lite_s": 76.0,
-    "eseg_lite_m": 78.6,
-    "eseg_lite_l": 80.1,
-    "eseg_s": 80.1,
-    "eseg_m": 81.6,
-    "eseg_l": 82.6,
-}
-"""The paper's mIoU on Cityscapes val, without extra data (Tables 4 and 7); not measured here."""
 
 _HOPELESS = 2.0
 """Presets whose first image takes this many times what it may are not timed further."""
@@ -132,31 +121,27 @@ def choose(
     presets = members(family)
     pixels = draw_picture(size).pixels
     with TemporaryDirectory() as folder:
-
-        def find(preset: str, engines: Sequence[str]) -> list[Subject]:
-            return find_subjects(
-                [preset],
-                Path(folder),
-                engines=engines,
-                device=device,
-                precision=precision,
-                threads=threads,
-                reporter=reporter,
-            )
-
+        find = partial(
+            find_subjects,
+            folder=Path(folder),
+            device=device,
+            precision=precision,
+            threads=threads,
+            reporter=reporter,
+        )
         # Within the Lite presets and within the others, the first is the smallest.
-        smallest = {s.engine: s for s in find(presets[0], [engine] if engine else [])}
+        smallest = {s.engine: s for s in find([presets[0]], engines=[engine] if engine else [])}
         tried = _time_networks(smallest, pixels, _ROUNDS_PER_ENGINE, reporter)
         engines = {name: Times.of(seconds).median for name, seconds in tried.items()}
         engine = min(engines, key=engines.__getitem__)
         profiles = {preset: profile(preset, size) for preset in presets}
         subjects = {presets[0]: smallest[engine]}
-        subjects |= {preset: find(preset, [engine])[0] for preset in presets[1:]}
+        subjects |= {preset: find([preset], engines=[engine])[0] for preset in presets[1:]}
         timed = _time_networks(subjects, pixels, rounds, reporter, longest=_HOPELESS / fps)
         candidates = [
             Candidate(
                 preset,
-                PAPER_MIOU[preset],
+                PAPER[preset].miou,
                 profiles[preset],
                 times=Times.of(seconds),
                 images=len(seconds),

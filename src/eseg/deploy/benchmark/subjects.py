@@ -133,14 +133,12 @@ def engines_for(
                 f"{' or '.join(able)}, or give the checkpoint"
             )
         return chosen
-    usual = _USUAL_ENGINES[device.type]
-    if form is None:  # a package takes minutes to compile
-        usual = tuple(engine for engine in usual if engine != "aotinductor")
+    usual = set(_USUAL_ENGINES[device.type])
+    if form is None:
+        usual.discard("aotinductor")  # a package takes minutes to compile
     if precision == "bf16":
-        usual = tuple(engine for engine in usual if engine not in _EXPORTED_PRECISION)
-    chosen = [
-        engine for engine in able if engine in usual and _is_there(engine, device, form is None)
-    ]
+        usual.difference_update(_EXPORTED_PRECISION)
+    chosen = [name for name in able if name in usual and _is_there(name, device, form is None)]
     # If there are none, the first for such files says what it lacks when it is started.
     return chosen or able[:1]
 
@@ -150,10 +148,9 @@ def random_checkpoint(preset: str) -> Checkpoint:
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(0)
         model = create_model(preset)
-    classes = range(model.config.num_classes)
-    names = tuple(f"class {index}" for index in classes)
-    colours = tuple((index, index, index) for index in classes)
-    return Checkpoint(model.config, ClassTable(names, colours), model.state_dict(), step=0)
+    ids = range(model.config.num_classes)
+    classes = ClassTable(tuple(f"class {i}" for i in ids), tuple((i, i, i) for i in ids))
+    return Checkpoint(model.config, classes, model.state_dict(), step=0)
 
 
 def _export(file: Path, path: Path, form: str, device: torch.device, precision: str) -> None:

@@ -50,17 +50,6 @@ class LoadedNetwork:
     precision: str
 
 
-def open_subject(subject: Subject) -> Engine:
-    """Load a network; see `open_engine` for what is raised."""
-    return open_engine(
-        subject.path,
-        engine=subject.engine,
-        device=subject.device,
-        precision=subject.precision,
-        threads=subject.threads,
-    )
-
-
 def steps_of(engine: Engine, size: tuple[int, int]) -> dict[str, Callable[[Any], Any]]:
     """Return the stages for images of a (height, width); the last returns uint8 (1, height, width).
 
@@ -86,17 +75,16 @@ def time_steps(
     with a wait after every step, and once with a wait at the end alone, since waiting itself costs
     time. Elsewhere the whole is the sum of the steps.
     """
-    seconds, value = {}, images
-    start = before = clock()
+    value: Any = images
+    seconds: dict[str, float] = {}
     for name, step in steps.items():
+        start = clock()
         value = step(value)
         if wait is not None:
             wait()
-        now = clock()
-        seconds[name] = now - before
-        before = now
+        seconds[name] = clock() - start
     if wait is None:
-        return seconds | {"whole": before - start}
+        return seconds | {"whole": sum(seconds.values())}
     start = clock()
     _run(steps, images)
     wait()
@@ -110,11 +98,20 @@ def _run(steps: Mapping[str, Callable[[Any], Any]], value: Any) -> Any:
 
 
 class TimedNetwork:
-    """A network that takes its turns among others; it is meant for a process of its own."""
+    """A network that takes its turns among others; it is meant for a process of its own.
+
+    See `open_engine` for what is raised.
+    """
 
     def __init__(self, subject: Subject) -> None:
         self._before_mib = memory_mib()[0]
-        self._engine = open_subject(subject)
+        self._engine = open_engine(
+            subject.path,
+            engine=subject.engine,
+            device=subject.device,
+            precision=subject.precision,
+            threads=subject.threads,
+        )
         # A compiled network records a CUDA graph with the third image, and replays it from then on.
         self._warm_up_images = 4 if subject.engine == "compile" else 2
         self._images: list[np.ndarray] = []

@@ -70,8 +70,3 @@ def seconds_of(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
-
-
-def ratio(seconds: Sequence[float], reference: Sequence[float]) -> float:
-    """Return the median ratio of two lists of times over common rounds."""
-    return float(np.median(np.divide(seconds, reference)))
