@@ -24,7 +24,7 @@ from torch import Tensor
 from eseg.checkpoint import Checkpoint, load_checkpoint
 from eseg.config import DataConfig
 from eseg.deploy.benchmark.environment import describe_environment
-from eseg.deploy.export.onnx_format import onnx_model_of, save_onnx
+from eseg.deploy.export.onnx_format import onnx_model, save_onnx
 from eseg.deploy.export.pixel_network import PixelNetwork
 from eseg.deploy.verify.verify import verify
 from eseg.models.layers import Normalize
@@ -85,7 +85,7 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
         for name, broken, network in networks(checkpoint, stale):
-            save_onnx(onnx_model_of(network), path, checkpoint.describe(outputs=network.outputs))
+            save_onnx(onnx_model(network), path, checkpoint.describe(outputs=network.outputs))
             result = verify(path, checkpoint, data, limit=limit)
             verdict = result.to_dict()
             del verdict["file"]

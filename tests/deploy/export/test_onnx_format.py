@@ -6,6 +6,7 @@ import pytest
 from onnx import TensorProto
 
 from eseg.deploy.export.onnx_format import OPSET, narrow_onnx, onnx_model
+from eseg.deploy.export.pixel_network import PixelNetwork
 from eseg.errors import ExportError
 
 # What TensorRT's parser supports in 32-bit floats and, for sizes, 64-bit integers: the list of
@@ -45,7 +46,7 @@ def network(request, small):
 
 
 def test_a_graph_for_tensorrt_and_one_for_a_single_size(network):
-    model = onnx_model(network, "labels")
+    model = onnx_model(PixelNetwork(network, outputs="labels"))
     proto = onnx_ir.to_proto(model)
     onnx.checker.check_model(proto, full_check=True)
     assert [(entry.domain, entry.version) for entry in proto.opset_import] == [("", OPSET)]
@@ -70,8 +71,8 @@ def test_a_network_without_a_graph_for_every_size_has_one_for_a_single_size(smal
     """The pooling in this backbone's shortcuts rounds up: what it computes depends on the size."""
     network = small(backbone="test_resnet", min_level=2)
     with pytest.raises(ExportError, match="name the one `size`"):
-        onnx_model(network, "labels")
-    proto = onnx_ir.to_proto(onnx_model(network, "labels", (33, 47)))
+        onnx_model(PixelNetwork(network, outputs="labels"))
+    proto = onnx_ir.to_proto(onnx_model(PixelNetwork(network, outputs="labels"), (33, 47)))
     onnx.checker.check_model(proto, full_check=True)
     check_for_tensorrt(proto)
 

@@ -1,5 +1,6 @@
 """8-bit files that are as good as their checkpoint, and those that are refused."""
 
+import builtins
 import dataclasses
 import os
 import shutil
@@ -129,8 +130,18 @@ def test_an_image_that_cannot_be_read_is_named(checkpoint, toy_dataset, tmp_path
 def test_the_environment_is_as_it_was_after_nncf_was_imported(monkeypatch):
     monkeypatch.setenv("CI", "before")
     monkeypatch.delenv("NNCF_CI", raising=False)
-    with int8_graphs._environment(CI="true", NNCF_CI="1"):
-        assert (os.environ["CI"], os.environ["NNCF_CI"]) == ("true", "1")
+    real, seen = builtins.__import__, []
+
+    def without(wanted, *args, **kwargs):
+        if wanted == "nncf":
+            seen.append((os.environ["CI"], os.environ["NNCF_CI"]))
+            raise ImportError("No module named 'nncf'")
+        return real(wanted, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ExportError, match="No module named 'nncf'"):
+        int8_graphs.quantise_openvino(None, None)
+    assert seen == [("true", "1")]
     assert os.environ["CI"] == "before"
     assert "NNCF_CI" not in os.environ
 

@@ -16,7 +16,7 @@ import eseg
 from eseg.checkpoint import load_checkpoint
 from eseg.config import open_split
 from eseg.data.transforms import ResizeConfig
-from eseg.deploy.export.onnx_format import onnx_model_of, save_onnx
+from eseg.deploy.export.onnx_format import onnx_model, save_onnx
 from eseg.deploy.export.quantise import MAX_DROP
 from eseg.deploy.verify.reference import compare_logits, open_reference
 from eseg.deploy.verify.verification import Tolerance, marked, percent, worst_picture
@@ -57,7 +57,7 @@ def exports(checkpoint, exported, stale, tmp_path_factory):
         if broken and name != "stale weights":
             info = checkpoint.describe(size=FIXED, outputs=network.outputs)
             paths[name] = folder / f"{name}.onnx"
-            save_onnx(onnx_model_of(network, FIXED), paths[name], info)
+            save_onnx(onnx_model(network, FIXED), paths[name], info)
     jaxtyping.config.update("jaxtyping_disable", False)
     return paths
 

@@ -6,10 +6,11 @@ import io
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -113,7 +114,8 @@ def quantise_openvino(model: openvino.Model, images: CalibrationImages) -> openv
     """
     try:
         # It would report its use to its makers.
-        with _environment(NNCF_CI="1", CI="true"), quiet("torch.utils.cpp_extension"):
+        settings = patch.dict(os.environ, NNCF_CI="1", CI="true")
+        with settings, quiet("torch.utils.cpp_extension"):
             import nncf
     except ImportError as error:
         raise extra_missing("openvino", "onnx,openvino", error) from None
@@ -125,18 +127,3 @@ def quantise_openvino(model: openvino.Model, images: CalibrationImages) -> openv
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(images),
         )
-
-
-@contextmanager
-def _environment(**values: str) -> Iterator[None]:
-    """Give environment variables other values for a while."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from eseg import __version__
-from eseg.choices import Outputs
-from eseg.deploy.export.pixel_network import Layout, PixelNetwork, trace
+from eseg.deploy.export.pixel_network import PixelNetwork, trace
 from eseg.deploy.export.quiet import extra_missing, quiet
 from eseg.models import ESeg
 from eseg.runtime.network_info import KEY, NetworkInfo
@@ -27,32 +26,18 @@ INPUT = "image"
 
 def write_onnx(network: ESeg, path: Path, info: NetworkInfo) -> list[Path]:
     """Write a network as an ONNX file; see `onnx_model` for what is raised."""
-    half = info.precision == "fp16"
-    return save_onnx(onnx_model(network, info.outputs, info.size, half=half), path, info)
+    pixels = PixelNetwork(network, outputs=info.outputs, half=info.precision == "fp16")
+    return save_onnx(onnx_model(pixels, info.size), path, info)
 
 
-def onnx_model(
-    network: ESeg,
-    outputs: Outputs,
-    size: tuple[int, int] | None = None,
-    *,
-    half: bool = False,
-    normalise: Layout = "planes",
-) -> onnx_ir.Model:
+def onnx_model(pixels: PixelNetwork, size: tuple[int, int] | None = None) -> onnx_ir.Model:
     """Build an ONNX model for images of one (height, width), or of every size if None.
-
-    Raises:
-        ExportError: ONNX's packages are not installed, or the network has no such graph.
-    """
-    pixels = PixelNetwork(network, outputs=outputs, half=half, normalise=normalise)
-    return onnx_model_of(pixels, size)
-
-
-def onnx_model_of(pixels: PixelNetwork, size: tuple[int, int] | None = None) -> onnx_ir.Model:
-    """Build an ONNX model of a network that is ready for export; see `onnx_model`.
 
     The exporter's own notes, such as paths of source files, are removed. Axes that are not fixed
     are called height, width, rows and columns.
+
+    Raises:
+        ExportError: ONNX's packages are not installed, or the network has no such graph.
     """
     try:
         import onnx_ir

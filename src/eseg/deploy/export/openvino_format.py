@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from eseg.choices import Outputs
 from eseg.deploy.export.onnx_format import onnx_model
+from eseg.deploy.export.pixel_network import PixelNetwork
 from eseg.deploy.export.quiet import extra_missing
 from eseg.models import ESeg
 from eseg.runtime.network_info import KEY, NetworkInfo
@@ -43,7 +44,7 @@ def openvino_model(
         raise extra_missing("openvino", "onnx,openvino", error) from None
     import onnx_ir
 
-    model = onnx_model(network, outputs, size, normalise="pixels")
+    model = onnx_model(PixelNetwork(network, outputs=outputs, normalise="pixels"), size)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
         onnx_ir.save(model, path)

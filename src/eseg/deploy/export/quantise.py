@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from eseg.checkpoint import Checkpoint, load_checkpoint
-from eseg.choices import Outputs
+from eseg.choices import FilePrecision, Outputs
 from eseg.config import DataConfig
 from eseg.data.dataset import SegmentationDataset
 from eseg.data.folder import Folder
@@ -17,6 +17,7 @@ from eseg.deploy.export.export import check_request, publish, staging_dir
 from eseg.deploy.export.int8_graphs import CalibrationImages, quantise_onnx, quantise_openvino
 from eseg.deploy.export.onnx_format import narrow_onnx, onnx_model, save_onnx
 from eseg.deploy.export.openvino_format import narrow_openvino, openvino_model, save_openvino
+from eseg.deploy.export.pixel_network import PixelNetwork
 from eseg.errors import DataError, ExportError
 from eseg.inference.evaluate import open_own_split, score
 from eseg.models import ESeg
@@ -40,7 +41,12 @@ class GraphTools(NamedTuple):
 
 
 INT8_FORMATS: dict[str, GraphTools] = {
-    "onnx": GraphTools(onnx_model, quantise_onnx, narrow_onnx, save_onnx),
+    "onnx": GraphTools(
+        lambda network, outputs: onnx_model(PixelNetwork(network, outputs=outputs)),
+        quantise_onnx,
+        narrow_onnx,
+        save_onnx,
+    ),
     "openvino": GraphTools(openvino_model, quantise_openvino, narrow_openvino, save_openvino),
 }
 
@@ -121,21 +127,19 @@ def export_int8(
     with staging_dir(output) as folder:
         any_size = folder / f"any_size{output.suffix}"
 
-        def measure(model: Any, info: NetworkInfo, description: str) -> float:
+        def measure(model: Any, precision: FilePrecision) -> float:
+            info = checkpoint.describe(outputs=outputs, precision=precision)
             with output_errors(output):
                 tools.save(model, any_size, info)
-            loader = LoaderConfig(workers=0)
-            engine = open_engine(any_size)
-            return score(
-                engine, val, loader=loader, reporter=reporter, description=description
-            ).miou
+            engine, loader = open_engine(any_size), LoaderConfig(workers=0)
+            doing = f"measuring {precision}"
+            return score(engine, val, loader=loader, reporter=reporter, description=doing).miou
 
         model = tools.build(checkpoint.build_model(), outputs)
-        before = measure(model, checkpoint.describe(outputs=outputs), "measuring fp32")
+        before = measure(model, "fp32")
         calibration = CalibrationImages(train, images, open_engine(any_size), reporter)
         model = tools.quantise(model, calibration)
-        info = checkpoint.describe(outputs=outputs, precision="int8")
-        after = measure(model, info, "measuring int8")
+        after = measure(model, "int8")
 
         result = Int8Export(output.resolve(), after, before, len(calibration), len(val))
         if not result.drop <= max_drop:  # NaN is refused as well
@@ -147,7 +151,7 @@ def export_int8(
             )
         if size is not None:
             tools.narrow(model, size)
-            info = checkpoint.describe(size=size, outputs=outputs, precision="int8")
+        info = checkpoint.describe(size=size, outputs=outputs, precision="int8")
         with output_errors(output):
             files = tools.save(model, folder / output.name, info)
         publish(files, output)
