@@ -139,23 +139,13 @@ def benchmark(
             products = stack.enter_context(Remote(_PRODUCTS, MatrixProducts, threads, SIDES))
             turns[_PRODUCTS] = functools.partial(products.call, "turn")
             product = products.call("about")
+        pixels = [picture.pixels for picture in pictures]
         measured, others = measure(
-            subjects,
-            networks,
-            [picture.pixels for picture in pictures],
-            turns,
-            rounds,
-            with_labels=with_labels,
-            reporter=reporter,
+            subjects, networks, pixels, turns, rounds, with_labels=with_labels, reporter=reporter
         )
-    return Benchmark(
-        measured,
-        pictures,
-        others[_DECODING],
-        others.get(_PRODUCTS, []),
-        product,
-        describe_environment(PACKAGES),
-    )
+    decoding, peak = others[_DECODING], others.get(_PRODUCTS, [])
+    environment = describe_environment(PACKAGES)
+    return Benchmark(measured, pictures, decoding, peak, product, environment)
 
 
 def measure(
@@ -213,13 +203,11 @@ def agree_on_size(
     `BenchmarkError` if these and the wanted size differ.
     """
     for path, size in fixed.items():
-        if size is None:
-            continue
-        if wanted is not None and size != wanted:
+        if size and wanted and size != wanted:
             raise BenchmarkError(
                 f"{path} takes {size[0]}x{size[1]} only, but `size` or another file wants "
                 f"{wanted[0]}x{wanted[1]}: time it on its own without `size`, or export it with "
                 f"`size` {wanted[0]}x{wanted[1]}, or without `size` for every size"
             )
-        wanted = size
+        wanted = size or wanted
     return wanted

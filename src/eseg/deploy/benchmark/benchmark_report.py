@@ -70,8 +70,8 @@ def benchmark_dict(result: Benchmark) -> dict[str, Any]:
         peak = {"gflops_per_second": round(float(np.median(result.peak)), 1)} | result.product
     return {
         "images": {"size": pictures[0].size, "sources": [picture.source for picture in pictures]},
-        "decoding": Times.of(result.decoding).to_dict()
-        | {
+        "decoding": {
+            **Times.of(result.decoding).to_dict(),
             "encodings": [picture.encoding for picture in pictures],
             "bytes": [len(picture.encoded) for picture in pictures],
         },
@@ -103,20 +103,15 @@ def save_benchmark_plot(result: Benchmark, path: Path) -> None:
     for row, measured in enumerate(result.measured):
         whole = measured.times()
         axes.plot([whole.p5, whole.p95], [row, row], color="black", linewidth=1, marker="|")
-        axes.annotate(
-            f"{whole.median:.1f} ms",
-            (max(whole.p95, left[row]), row),
-            xytext=(5, 0),
-            textcoords="offset points",
-            va="center",
-        )
+        text, place = f"{whole.median:.1f} ms", (max(whole.p95, left[row]), row)
+        axes.annotate(text, place, (5, 0), textcoords="offset points", va="center")
     axes.invert_yaxis()
     axes.margins(x=0.15)
     axes.set_xlim(left=0)
     height, width = result.pictures[0].size
     first = result.measured[0].subject
-    place = first.device if first.device != "cpu" else f"cpu, threads: {first.threads}"
-    axes.set_xlabel(f"ms per image of {height}x{width} ({place})")
+    device = first.device if first.device != "cpu" else f"cpu, threads: {first.threads}"
+    axes.set_xlabel(f"ms per image of {height}x{width} ({device})")
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside upper right", ncols=len(_STAGE_COLOURS), frameon=False)
     with output_errors(path, "plot"):
@@ -125,20 +120,17 @@ def save_benchmark_plot(result: Benchmark, path: Path) -> None:
 
 def _times_table(result: Benchmark) -> Table:
     height, width = result.pictures[0].size
-    rows = []
-    for measured in result.measured:
-        whole = measured.times()
-        rows.append(
-            (
-                measured.subject.name,
-                *(f"{measured.times(stage).median:.1f}" for stage in STAGES),
-                f"{whole.median:.1f}",
-                f"{whole.p5:.1f}",
-                f"{whole.p95:.1f}",
-                f"{1000 / whole.median:.1f}",
-                f"{result.ratio(measured):.2f}",
-            )
+    rows = [
+        (
+            measured.subject.name,
+            *(f"{measured.times(stage).median:.1f}" for stage in (*STAGES, "whole")),
+            f"{measured.times().p5:.1f}",
+            f"{measured.times().p95:.1f}",
+            f"{1000 / measured.times().median:.1f}",
+            f"{result.ratio(measured):.2f}",
         )
+        for measured in result.measured
+    ]
     headings = ("subject", "prep.", "network", "labels", "whole", "p5", "p95", "fps", "ratio")
     return Table(headings, rows, title=f"ms per image of {height}x{width}")
 

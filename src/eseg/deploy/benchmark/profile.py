@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -15,8 +14,7 @@ PAPER_SIZE = (1024, 2048)
 """Image size, (height, width), at which the paper counts."""
 
 
-@dataclass(frozen=True)
-class Profile:
+class Profile(NamedTuple):
     """Cost of a network."""
 
     parameters: int

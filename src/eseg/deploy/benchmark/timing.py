@@ -29,8 +29,7 @@ class Times:
     @classmethod
     def of(cls, seconds: Sequence[float]) -> Times:
         """Summarise at least one time in seconds, interpolating percentiles between two times."""
-        low, middle, high = np.percentile(np.asarray(seconds) * 1000, (5, 50, 95))
-        return cls(float(middle), float(low), float(high))
+        return cls(*np.percentile(np.asarray(seconds) * 1000, (50, 5, 95)).tolist())
 
     @property
     def spread(self) -> float:

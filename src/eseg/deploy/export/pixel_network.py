@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch._dynamo.exc import UserError
 from torch.export import ExportedProgram
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from eseg.choices import Outputs
 from eseg.errors import ExportError
@@ -132,17 +133,13 @@ def _scale_input(network: ESeg, factor: Tensor) -> bool:
     readers: list[nn.Conv2d] = []
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        if inputs[0] is image:
-            assert isinstance(module, nn.Conv2d)
+        if isinstance(module, nn.Conv2d) and inputs[0] is image:
             readers.append(module)
 
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(1, factor.shape[1], PROBE_SIZE, PROBE_SIZE, generator=generator)
-    convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
-    handles = [module.register_forward_pre_hook(note) for module in convolutions]
-    before = network.logits(image)
-    for handle in handles:
-        handle.remove()
+    with register_module_forward_pre_hook(note):
+        before = network.logits(image)
     if len(readers) != 1:
         return False
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -89,15 +88,23 @@ def verify(
     reference = open_reference(checkpoint)
 
     count = min(limit or len(dataset), len(dataset))
-    tally = _Tally(len(info.names))
-    indices = evenly_spaced(len(dataset), count)
-    for index in reporter.track(indices, total=count, description="verifying"):
-        sample, resized = _fitted(dataset[index], info.size)
+    expected, given, both, both_labelled = (ConfusionMatrix(len(info.names)) for _ in range(4))
+    worst: ComparedImage | None = None
+    resized = 0
+    for index in reporter.track(evenly_spaced(len(dataset), count), description="verifying"):
+        sample, is_resized = _fitted(dataset[index], info.size)
+        resized += is_resized
         image = np.ascontiguousarray(sample.image)[None]
-        expected, given = reference.label(image).ids[0], exported.label(image).ids[0]
-        tally.add(ComparedImage(sample.name, sample.image, expected, given), sample.mask, resized)
-    labelled = int(tally.expected.matrix.sum())
-    if not labelled:
+        maps = reference.label(image).ids[0], exported.label(image).ids[0]
+        compared = ComparedImage(sample.name, sample.image, *maps)
+        if worst is None or compared.agreement < worst.agreement:
+            worst = compared
+        ours, theirs, truth = map(torch.from_numpy, (*maps, np.array(sample.mask)))
+        expected.update(ours, truth)
+        given.update(theirs, truth)
+        both.update(theirs, ours)
+        both_labelled.update(theirs, ours.where(truth != IGNORE_INDEX, IGNORE_INDEX))
+    if worst is None or not expected.matrix.any():
         raise DataError(
             f"{data.dataset}: no pixel of split '{split}' has a label, so that there is no mIoU to "
             "compare; take another split"
@@ -110,43 +117,19 @@ def verify(
         engine=exported.name,
         classes=checkpoint.classes,
         images=count,
-        resized=tally.resized,
-        agreement=tally.equal / tally.pixels,
-        labelled_agreement=tally.labelled_equal / labelled,
-        expected=scores(tally.expected.matrix, absent_counts=absent),
-        given=scores(tally.given.matrix, absent_counts=absent),
-        worst=tally.worst,
-        logits=compare_logits(reference, exported, np.ascontiguousarray(tally.worst.image)),
+        resized=resized,
+        agreement=scores(both.matrix).pixel_accuracy,
+        labelled_agreement=scores(both_labelled.matrix).pixel_accuracy,
+        expected=scores(expected.matrix, absent_counts=absent),
+        given=scores(given.matrix, absent_counts=absent),
+        worst=worst,
+        logits=compare_logits(reference, exported, np.ascontiguousarray(worst.image)),
         clues=(),
         tolerance=Tolerance(
             AGREEMENT[info.precision] if agreement is None else agreement, max_drop
         ),
     )
     return replace(result, clues=tuple(_clues(result, reference)))
-
-
-class _Tally:
-    """Sums over the images."""
-
-    worst: ComparedImage
-
-    def __init__(self, classes: int) -> None:
-        self.expected, self.given = ConfusionMatrix(classes), ConfusionMatrix(classes)
-        self.resized = self.pixels = self.equal = self.labelled_equal = 0
-        self._lowest = math.inf
-
-    def add(self, compared: ComparedImage, mask: np.ndarray, resized: bool) -> None:
-        """Count one image, its true classes in `mask`."""
-        equal, labelled = compared.expected == compared.given, mask != IGNORE_INDEX
-        self.resized += resized
-        self.pixels += equal.size
-        self.equal += int(equal.sum())
-        self.labelled_equal += int((equal & labelled).sum())
-        truth = torch.from_numpy(np.array(mask))
-        self.expected.update(torch.from_numpy(compared.expected), truth)
-        self.given.update(torch.from_numpy(compared.given), truth)
-        if compared.agreement < self._lowest:
-            self.worst, self._lowest = compared, compared.agreement
 
 
 def _fitted(sample: Sample, size: tuple[int, int] | None) -> tuple[Sample, bool]:
