@@ -18,9 +18,8 @@ from eseg.config import open_split
 from eseg.data.transforms import ResizeConfig
 from eseg.deploy.export.onnx_format import onnx_model, save_onnx
 from eseg.deploy.export.quantise import MAX_DROP
-from eseg.deploy.verify.reference import compare_logits, open_reference
 from eseg.deploy.verify.verification import Tolerance, marked, percent, worst_picture
-from eseg.deploy.verify.verify import AGREEMENT, verify
+from eseg.deploy.verify.verify import AGREEMENT, compare_logits, open_reference, verify
 from eseg.errors import DataError, ExportFileError
 from eseg.models import create_model
 from eseg.reports.reporter import Reporter

@@ -153,9 +153,8 @@ def choose(
         if choice.best is not None:
             return choice
         fastest = min(candidates, key=lambda candidate: candidate.times.median)
-        subject = subjects[fastest.preset]
-        smaller_size = _find_smaller_size(subject, fastest, choice, rounds, reporter)
-    return replace(choice, smaller_size=smaller_size)
+        found = _find_smaller_size(subjects[fastest.preset], fastest, choice, rounds, reporter)
+    return replace(choice, smaller_size=found)
 
 
 def members(family: str) -> list[str]:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFilter
 
-from eseg.deploy.verify.reference import LogitsDifference
 from eseg.metrics import Scores
 from eseg.reports.picture_sheet import Panel, Row, fitted, paint_sheet, painted, shown_classes
 from eseg.reports.table import Table
@@ -30,6 +29,14 @@ class Tolerance:
     """Share of all pixels that must get the checkpoint's label, in [0, 1]."""
     max_drop: float
     """Points of mIoU, of 100, that may be lost."""
+
+
+@dataclass(frozen=True)
+class LogitsDifference:
+    """Absolute differences of an image's logits, as shares of the range of the checkpoint's."""
+
+    largest: float
+    mean: float
 
 
 @dataclass(frozen=True)
@@ -151,16 +158,13 @@ def worst_picture(result: Verification, cell: int = 640) -> Image.Image:
     """
     worst, classes = result.worst, result.classes
     equal = f"{percent(worst.agreement)} equal, the rest marked"
-    images = [
-        Panel(fitted(worst.image, cell), worst.name),
-        Panel(fitted(marked(worst), cell), equal),
-    ]
+    images = [(fitted(worst.image, cell), worst.name), (fitted(marked(worst), cell), equal)]
     labels = [
-        Panel(painted(worst.expected, classes, cell), "checkpoint"),
-        Panel(painted(worst.given, classes, cell), "file"),
+        (painted(worst.expected, classes, cell), "checkpoint"),
+        (painted(worst.given, classes, cell), "file"),
     ]
     return paint_sheet(
-        [Row(images), Row(labels)],
+        [Row([Panel(*panel) for panel in row]) for row in (images, labels)],
         legend=shown_classes(classes, (worst.expected, worst.given)),
         font_size=max(13, cell // 32),
         gap=max(6, cell // 64),

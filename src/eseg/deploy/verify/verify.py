@@ -1,4 +1,7 @@
-"""Verification of an exported file: its labels beside its checkpoint's, on real images."""
+"""Verification of an exported file: its labels beside its checkpoint's, on real images.
+
+Where they differ, those of the known mistakes of exports are tried.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from jaxtyping import UInt8
 
 from eseg.checkpoint import Checkpoint, load_checkpoint
 from eseg.choices import FilePrecision
@@ -15,18 +20,31 @@ from eseg.config import DataConfig
 from eseg.data.dataset import evenly_spaced
 from eseg.data.transforms import CropWindow, resize_image, resize_mask
 from eseg.deploy.export.quantise import MAX_DROP
-from eseg.deploy.verify.reference import compare_logits, known_mistakes, open_reference
-from eseg.deploy.verify.verification import ComparedImage, Tolerance, Verification, percent
-from eseg.engines.torch_engine import TorchEngine
+from eseg.deploy.verify.verification import (
+    ComparedImage,
+    LogitsDifference,
+    Tolerance,
+    Verification,
+    percent,
+)
+from eseg.engines.torch_engine import TorchEngine, open_network
 from eseg.errors import DataError, ExportFileError
 from eseg.inference.evaluate import open_own_split
 from eseg.metrics import ConfusionMatrix, scores
 from eseg.reports.reporter import SILENT, Reporter
 from eseg.runtime.class_table import IGNORE_INDEX, Sample, require_same_classes
+from eseg.runtime.engine import Engine, EngineOptions
 from eseg.runtime.engine_table import format_of, open_engine
 
 AGREEMENT: dict[FilePrecision, float] = {"fp32": 0.999, "fp16": 0.995, "int8": 0.985}
 """Share of all labels that must be equal by default, by the arithmetic of the file."""
+
+_OTHER_NORMALISATIONS = {
+    "the image not normalised": (0.0, 1.0),
+    "the image normalised to [-1, 1]": (0.5, 0.5),
+    "the image left in [0, 255]": (0.0, 1 / 255),
+}
+"""Mean and standard deviation where another's habit takes the place of the network's own."""
 
 
 def verify(
@@ -155,3 +173,50 @@ def _clues(result: Verification, reference: TorchEngine) -> Iterator[str]:
         share = float((labels == worst.given).mean())
         if share > worst.agreement and share >= result.tolerance.agreement:
             yield f"with {mistake}, {percent(share)} of the worst image's labels would be equal"
+
+
+def open_reference(checkpoint: Checkpoint) -> TorchEngine:
+    """Load a checkpoint as it was trained: in torch on the CPU, in fp32, unfolded.
+
+    GPUs are left out because their convolutions round to ten bits (TF32) unless told otherwise.
+
+    Raises:
+        CheckpointError: The weights do not fit the architecture, or it does not take RGB.
+    """
+    return open_network(
+        checkpoint, "torch", EngineOptions(device="cpu", precision="fp32"), folded=False
+    )
+
+
+@torch.inference_mode()
+def known_mistakes(
+    reference: TorchEngine, image: UInt8[np.ndarray, "height width 3"]
+) -> Iterator[tuple[str, UInt8[np.ndarray, "height width"]]]:
+    """Yield the mistakes that exports are known for, and an image's labels with each of them."""
+    size = (image.shape[0], image.shape[1])
+    x = reference.preprocess(image[None])  # (1, 3, height, width)
+    yield "red and blue swapped", reference.labels(reference.network(x.flip(1)), size).ids[0]
+    (logits,) = reference.network(x)  # (1, classes, rows, columns)
+    full = F.interpolate(logits, size, mode="bilinear", align_corners=True)
+    yield "logits upsampled with align_corners=True", full.argmax(1)[0].byte().numpy()
+    own = reference.model.normalize
+    for mistake, (mean, std) in _OTHER_NORMALISATIONS.items():
+        # The network's own normalisation turns this into the wrongly normalised image.
+        wrong = ((x - mean) / std - own.offset) / own.factor
+        yield mistake, reference.labels(reference.network(wrong), size).ids[0]
+
+
+def compare_logits(
+    reference: Engine, exported: Engine, image: UInt8[np.ndarray, "height width 3"]
+) -> LogitsDifference | None:
+    """Compare the logits of one image; None for a file of labels.
+
+    Logits of another shape are those of another network and cannot be compared either.
+    """
+    if exported.info.outputs != "logits":
+        return None
+    expected, given = reference.logits(image[None]), exported.logits(image[None])
+    if expected.shape != given.shape:
+        return None
+    apart = np.abs(given - expected) / max(np.ptp(expected), np.finfo(np.float32).tiny)
+    return LogitsDifference(largest=float(apart.max()), mean=float(apart.mean()))
