@@ -114,7 +114,7 @@ def summarise(result: Benchmark, noise: dict[str, list[float]]) -> dict[str, dic
             "agreement": round(float(np.mean(equal)), 6),
             "agreement_of_worst_image": round(min(equal), 6),
         }
-        if measured.loaded.info.outputs == "logits":
+        if measured.info.outputs == "logits":
             whole = Times.of(measured.seconds()).median
             own = Times.of(measured.seconds("labels")).median
             worst = Times.of(noise["torch" if measured.subject.engine == TORCH else "numpy"]).median

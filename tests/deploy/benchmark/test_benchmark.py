@@ -26,7 +26,7 @@ from eseg.deploy.benchmark.matrix_products import MatrixProducts
 from eseg.deploy.benchmark.processes import Remote
 from eseg.deploy.benchmark.profile import Profile, profile
 from eseg.deploy.benchmark.subjects import TimedPicture, draw_picture, load_picture
-from eseg.deploy.benchmark.timed_network import LoadedNetwork, Subject
+from eseg.deploy.benchmark.timed_network import Subject
 from eseg.errors import BenchmarkError, ImageError
 from eseg.models import PRESETS
 from eseg.runtime.class_table import ClassTable
@@ -36,7 +36,6 @@ runner = CliRunner()
 
 CLASSES = ClassTable(("road", "other"), ((128, 64, 128), (70, 70, 70)))
 INFO = describe_network(PRESETS["eseg_lite_s"], CLASSES, step=0)
-NETWORK = LoadedNetwork(INFO, "fp32")
 
 
 def call(*words):
@@ -46,7 +45,8 @@ def call(*words):
 def measured(name, rounds, *, outputs="logits", precision="fp32", is_trained=True):
     return Measured(
         Subject(name, Path(name), name.split()[-1], threads=2, is_trained=is_trained),
-        LoadedNetwork(replace(INFO, outputs=outputs), precision),
+        replace(INFO, outputs=outputs),
+        precision,
         Profile(parameters=3_000_000, macs=10**9),
         rounds,
         {"process": 300.0, "network": 200.0},
@@ -167,7 +167,7 @@ class Network(Remote):
         if method == "turn":
             self.log.append((arguments[0], self.takes))
         answers = {
-            "describe": NETWORK,
+            "describe": (INFO, "fp32"),
             "turn": seconds(self.takes),
             "memory": {"process": 1.0, "network": 1.0},
             "labels": np.full((1, 1), arguments[0] if method == "labels" else 0),
@@ -196,7 +196,7 @@ def test_costs_are_those_of_the_image_as_the_network_gets_it(monkeypatch):
     class Resizing(Network):
         def call(self, method, *arguments):
             answer = super().call(method, *arguments)
-            return replace(answer, info=info) if method == "describe" else answer
+            return (info, "fp32") if method == "describe" else answer
 
     images, subject = [np.zeros((256, 256, 3), np.uint8)], Subject("a", Path("a"), "torch")
     (found,), _ = measure([subject], {"a": Resizing(1.0, [])}, images, {}, 1)

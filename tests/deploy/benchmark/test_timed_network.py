@@ -88,8 +88,8 @@ def test_labels_of_a_checkpoint_are_the_predictors(toy_run, images, one_thread):
     seconds = network.turn(0)
     assert tuple(seconds) == (*STAGES, "whole")
     assert seconds["whole"] == pytest.approx(sum(seconds[stage] for stage in STAGES))
-    loaded = network.describe()
-    assert (loaded.precision, loaded.info.outputs, loaded.info.size) == ("fp32", "logits", None)
+    info, precision = network.describe()
+    assert (precision, info.outputs, info.size) == ("fp32", "logits", None)
     memory = network.memory()
     assert 0 < memory["network"] < memory["process"]
 
@@ -143,7 +143,7 @@ def test_every_engine_has_all_stages(monkeypatch, tmp_path, images, outputs):
     network = TimedNetwork(Subject("x", tmp_path / "x.onnx", "onnxruntime", threads=3))
     network.show(images)
     assert (asked["threads"], asked["precision"]) == (3, "auto")
-    assert network.describe().precision == "int8"
+    assert network.describe() == (network._engine.info, "int8")
     assert tuple(network.turn(1)) == (*STAGES, "whole")
     expected = images[1][..., 1] > images[1][..., 0]
     np.testing.assert_array_equal(network.labels(1), expected)
@@ -159,8 +159,8 @@ def test_the_arithmetic_that_is_computed_in_is_listed(
     engine = Brighter(stored=stored, computed=computed, size=(8, 8))
     monkeypatch.setattr(timed_network, "open_engine", lambda *_, **__: engine)
     network = TimedNetwork(Subject("x", tmp_path / "x.xml", "openvino", precision=asked))
-    loaded = network.describe()
-    assert (loaded.precision, loaded.info.size) == (computed, (8, 8))
+    info, precision = network.describe()
+    assert (precision, info.size) == (computed, (8, 8))
 
 
 def test_the_device_that_computes_is_waited_for_and_its_memory_counted(

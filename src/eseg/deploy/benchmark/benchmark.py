@@ -16,10 +16,11 @@ from eseg.deploy.benchmark.matrix_products import SIDES, MatrixProducts
 from eseg.deploy.benchmark.processes import Remote
 from eseg.deploy.benchmark.profile import PAPER_SIZE, Profile, profile
 from eseg.deploy.benchmark.subjects import TimedPicture, draw_picture, load_picture
-from eseg.deploy.benchmark.timed_network import LoadedNetwork, Subject, TimedNetwork
+from eseg.deploy.benchmark.timed_network import Subject, TimedNetwork
 from eseg.deploy.benchmark.timing import Times, seconds_of, take_turns
 from eseg.errors import BenchmarkError
 from eseg.reports.reporter import SILENT, Reporter
+from eseg.runtime.network_info import NetworkInfo
 
 PACKAGES = ("eseg", "numpy", "pillow", "torch", "onnxruntime", "openvino", "numba")
 """Distributions whose versions decide how fast something is."""
@@ -33,7 +34,9 @@ class Measured:
     """Measurements of one subject."""
 
     subject: Subject
-    loaded: LoadedNetwork
+    info: NetworkInfo
+    precision: str
+    """Arithmetic: `fp32`, `bf16`, `fp16` or `int8`."""
     profile: Profile
     """Parameters, and multiply-accumulates at the size that the network gets images in."""
     rounds: list[dict[str, float]]
@@ -79,7 +82,7 @@ class Benchmark:
 
     def peak_share(self, measured: Measured) -> float | None:
         """Return a network's share of the rate of matrix products; None if it is not in fp32."""
-        if not self.peak or measured.loaded.precision != "fp32":
+        if not self.peak or measured.precision != "fp32":
             return None
         return measured.gflops_per_second / float(np.median(self.peak))
 
@@ -121,7 +124,8 @@ def benchmark(
         fixed: dict[Path, tuple[int, int] | None] = {}
         for subject in subjects:
             reporter.status(f"loading {subject.name}")
-            fixed[subject.path] = networks[subject.name].call("describe").info.size
+            info, _ = networks[subject.name].call("describe")
+            fixed[subject.path] = info.size
         size = agree_on_size(fixed, size)
         pictures: list[TimedPicture] = []
         for file in images:
@@ -165,13 +169,12 @@ def measure(
     all images are kept too.
     """
     size = (images[0].shape[0], images[0].shape[1])
-    known: dict[str, tuple[LoadedNetwork, Profile]] = {}
+    known: dict[str, tuple[NetworkInfo, str, Profile]] = {}
     for name, network in networks.items():
         reporter.status(f"warming up {name}")
-        loaded: LoadedNetwork = network.call("describe")
-        resize = loaded.info.resize
-        seen = size if resize is None else resize.size_of(size)
-        known[name] = loaded, profile(parse_model_config(loaded.info.model), seen)
+        info, precision = network.call("describe")
+        seen = size if info.resize is None else info.resize.size_of(size)
+        known[name] = info, precision, profile(parse_model_config(info.model), seen)
         network.call("show", list(images))
     turns = {name: functools.partial(network.call, "turn") for name, network in networks.items()}
     taken = take_turns(turns | dict(others), rounds, reporter=reporter)

@@ -142,7 +142,7 @@ def _cost_table(result: Benchmark) -> Table:
         rows.append(
             (
                 measured.subject.name,
-                measured.loaded.precision,
+                measured.precision,
                 *measured.profile.cells(),
                 f"{measured.gflops_per_second:.0f}",
                 "-" if share is None else f"{share:.0%}",
@@ -158,8 +158,8 @@ def _subject_dict(result: Benchmark, measured: Measured) -> dict[str, Any]:
     return {
         "name": subject.name,
         "engine": subject.engine,
-        "precision": measured.loaded.precision,
-        "outputs": measured.loaded.info.outputs,
+        "precision": measured.precision,
+        "outputs": measured.info.outputs,
         "weights": "trained" if subject.is_trained else "random",
         "parameters": measured.profile.parameters,
         "macs": measured.profile.macs,

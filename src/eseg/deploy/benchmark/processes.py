@@ -6,12 +6,13 @@ import multiprocessing
 import signal
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
+from contextlib import AbstractContextManager
 from typing import Any
 
 from eseg.errors import BenchmarkError
 
 
-class Remote:
+class Remote(AbstractContextManager["Remote"]):
     """An object in a fresh process; calls of its methods and their results travel between the two.
 
     The process starts at once and makes the object, by a function or class that is importable by
@@ -46,9 +47,6 @@ class Remote:
         for process in self._processes:
             process.kill()
         self._executor.shutdown(cancel_futures=True)
-
-    def __enter__(self) -> Remote:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

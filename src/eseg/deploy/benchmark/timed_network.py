@@ -42,14 +42,6 @@ class Subject:
     is_trained: bool = True
 
 
-@dataclass(frozen=True)
-class LoadedNetwork:
-    """Description of a loaded network, and its arithmetic: `fp32`, `bf16`, `fp16` or `int8`."""
-
-    info: NetworkInfo
-    precision: str
-
-
 def steps_of(engine: Engine, size: tuple[int, int]) -> dict[str, Callable[[Any], Any]]:
     """Return the stages for images of a (height, width); the last returns uint8 (1, height, width).
 
@@ -117,9 +109,9 @@ class TimedNetwork:
         self._images: list[np.ndarray] = []
         self._steps: dict[str, Callable[[Any], Any]] = {}
 
-    def describe(self) -> LoadedNetwork:
-        """Return the network's properties."""
-        return LoadedNetwork(self._engine.info, self._engine.precision)
+    def describe(self) -> tuple[NetworkInfo, str]:
+        """Return the network's description, and its arithmetic: fp32, bf16, fp16 or int8."""
+        return self._engine.info, self._engine.precision
 
     def show(self, images: Sequence[np.ndarray]) -> None:
         """Take images to work on, uint8 RGB of one size, and warm up."""

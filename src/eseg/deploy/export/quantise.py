@@ -158,9 +158,7 @@ def export_int8(
     return result
 
 
-def _splits(
-    data: DataConfig, checkpoint: Checkpoint
-) -> tuple[SegmentationDataset, SegmentationDataset]:
+def _splits(data: DataConfig, checkpoint: Checkpoint) -> list[SegmentationDataset]:
     """Open the split to calibrate on and the one to measure on, without an image in common."""
     train = open_own_split(checkpoint.classes, data, data.train_split)
     val = open_own_split(checkpoint.classes, data, data.val_split)
@@ -172,4 +170,4 @@ def _splits(
             f"{data.dataset}: the splits '{data.train_split}' and '{data.val_split}' share images; "
             "an 8-bit network is measured on images that it was not calibrated on"
         )
-    return train, val
+    return [train, val]

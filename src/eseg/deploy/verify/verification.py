@@ -158,13 +158,13 @@ def worst_picture(result: Verification, cell: int = 640) -> Image.Image:
     """
     worst, classes = result.worst, result.classes
     equal = f"{percent(worst.agreement)} equal, the rest marked"
-    images = [(fitted(worst.image, cell), worst.name), (fitted(marked(worst), cell), equal)]
-    labels = [
-        (painted(worst.expected, classes, cell), "checkpoint"),
-        (painted(worst.given, classes, cell), "file"),
-    ]
+    pictures = fitted(worst.image, cell), fitted(marked(worst), cell)
+    labels = painted(worst.expected, classes, cell), painted(worst.given, classes, cell)
     return paint_sheet(
-        [Row([Panel(*panel) for panel in row]) for row in (images, labels)],
+        [
+            Row(list(map(Panel, pictures, (worst.name, equal)))),
+            Row(list(map(Panel, labels, ("checkpoint", "file")))),
+        ],
         legend=shown_classes(classes, (worst.expected, worst.given)),
         font_size=max(13, cell // 32),
         gap=max(6, cell // 64),

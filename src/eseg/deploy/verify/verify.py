@@ -129,6 +129,7 @@ def verify(
         )
 
     absent = dataset.absent_counts
+    wanted = AGREEMENT[info.precision] if agreement is None else agreement
     result = Verification(
         file=path,
         info=info,
@@ -143,9 +144,7 @@ def verify(
         worst=worst,
         logits=compare_logits(reference, exported, np.ascontiguousarray(worst.image)),
         clues=(),
-        tolerance=Tolerance(
-            AGREEMENT[info.precision] if agreement is None else agreement, max_drop
-        ),
+        tolerance=Tolerance(wanted, max_drop),
     )
     return replace(result, clues=tuple(_clues(result, reference)))
 
