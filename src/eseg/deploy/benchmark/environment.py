@@ -56,7 +56,6 @@ def _commit() -> str | None:
     try:
         # An installed copy may lie within somebody else's repository, which does not know it.
         git("ls-files", "--error-unmatch", file.name)
-        changed = git("status", "--porcelain", "--untracked-files=no")
-        return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
+        return git("describe", "--always", "--dirty", "--exclude=*", "--abbrev=40")
     except (OSError, subprocess.CalledProcessError):
         return None

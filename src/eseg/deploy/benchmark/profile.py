@@ -57,9 +57,8 @@ def profile(model: str | ModelConfig, size: tuple[int, int] = PAPER_SIZE) -> Pro
     """
     with torch.device("meta"):
         network = create_model(model).eval()
-        channels = network.config.in_channels
         with FlopCounterMode(display=False) as counter:
-            network(torch.empty(1, channels, *size))
+            network(torch.empty(1, network.config.in_channels, *size))
     parameters = sum(p.numel() for p in network.parameters())
     return Profile(parameters, counter.get_total_flops() // 2)
 

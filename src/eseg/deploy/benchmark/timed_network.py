@@ -90,10 +90,7 @@ def _run(steps: Mapping[str, Callable[[Any], Any]], value: Any) -> Any:
 
 
 class TimedNetwork:
-    """A network that takes its turns among others; it is meant for a process of its own.
-
-    See `open_engine` for what is raised.
-    """
+    """A network that takes turns among others in a process of its own; raises as `open_engine`."""
 
     def __init__(self, subject: Subject) -> None:
         self._before_mib = memory_mib()[0]

@@ -34,10 +34,8 @@ def onnx_model(pixels: PixelNetwork, size: tuple[int, int] | None = None) -> onn
     """Build an ONNX model for images of one (height, width), or of every size if None.
 
     The exporter's own notes, such as paths of source files, are removed. Axes that are not fixed
-    are called height, width, rows and columns.
-
-    Raises:
-        ExportError: ONNX's packages are not installed, or the network has no such graph.
+    are called height, width, rows and columns. Raises `ExportError` if ONNX's packages are not
+    installed, or the network has no such graph.
     """
     try:
         import onnx_ir

@@ -104,8 +104,7 @@ class PixelNetwork(nn.Module):
 def trace(network: PixelNetwork, size: tuple[int, int] | None) -> ExportedProgram:
     """Trace a network to one graph for images of one (height, width), or of every size if None.
 
-    Raises:
-        ExportError: A part of the network decides by the size of the image what to compute.
+    Raises `ExportError` if a part of the network decides by the size of the image what to compute.
     """
     try:
         return export_graph(network, from_pixels=True, size=size)

@@ -178,13 +178,10 @@ def open_reference(checkpoint: Checkpoint) -> TorchEngine:
     """Load a checkpoint as it was trained: in torch on the CPU, in fp32, unfolded.
 
     GPUs are left out because their convolutions round to ten bits (TF32) unless told otherwise.
-
-    Raises:
-        CheckpointError: The weights do not fit the architecture, or it does not take RGB.
+    Raises `CheckpointError` if the weights do not fit the architecture, or it does not take RGB.
     """
-    return open_network(
-        checkpoint, "torch", EngineOptions(device="cpu", precision="fp32"), folded=False
-    )
+    options = EngineOptions(device="cpu", precision="fp32")
+    return open_network(checkpoint, "torch", options, folded=False)
 
 
 @torch.inference_mode()
