@@ -211,6 +211,7 @@ class Telling:
         return Sample(np.zeros((1, 1, 3), np.uint8), mask, f"{os.getpid()} {ignores}")
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
     items = iter(make_eval_loader(Telling(), config=LoaderConfig(workers=1, prefetch=1)))
     print(next(items).name, signal.getsignal(signal.SIGINT) == signal.SIG_IGN, flush=True)
     input()

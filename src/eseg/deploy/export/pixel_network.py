@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -131,7 +131,7 @@ def _scale_input(network: ESeg, factor: Tensor) -> bool:
     """
     readers: list[nn.Conv2d] = []
 
-    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def note(module: nn.Module, inputs: tuple[Any, ...]) -> None:
         if isinstance(module, nn.Conv2d) and inputs[0] is image:
             readers.append(module)
 
